@@ -1,0 +1,116 @@
+"""The options of `up`, known before Django is: they decide the environment that the settings read.
+
+Standard library only.
+"""
+
+import argparse
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WILDCARDS = {"", "0.0.0.0", "::", "*"}  # noqa: S104 - compared with, not bound
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where everything listens, and how much of it there is."""
+
+    host: str
+    port: int
+    provision_host: str
+    provision_port: int
+    data: Path
+    lab: int
+    workers: int
+
+    @property
+    def image_port(self) -> int:
+        return self.provision_port + 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `up` on `parser`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address that the pages listen on (127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8000, help="port of the pages (8000)")
+    parser.add_argument("--provision-host", default="127.0.0.1", help="address that machines reach (127.0.0.1)")
+    parser.add_argument(
+        "--provision-port", type=_port, default=8001, help="port of the provisioning listener; images are on the next"
+    )
+    parser.add_argument("--data", type=Path, default=_default_data(), help="folder of everything that is kept (var)")
+    lab = parser.add_mutually_exclusive_group()
+    lab.add_argument("--lab", type=_count, default=3, metavar="N", help="how many practice servers (3)")
+    lab.add_argument("--no-lab", dest="lab", action="store_const", const=0, help="no practice servers")
+    parser.add_argument("--workers", type=_positive, default=2, help="how many workers (2)")
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options in `arguments`; what `up` does not know is left to Django."""
+    parser = argparse.ArgumentParser(prog="manage.py up", add_help=False)
+    add_arguments(parser)
+    return of(vars(parser.parse_known_args(arguments)[0]))
+
+
+def of(values: dict[str, object]) -> Options:
+    """The options out of a parser's result."""
+    known = {name: values[name] for name in Options.__dataclass_fields__}
+    data = Path(os.path.abspath(Path(str(known.pop("data"))).expanduser()))
+    return Options(data=data, **known)  # type: ignore[arg-type]
+
+
+def environment(arguments: Sequence[str]) -> dict[str, str]:
+    """What `manage.py ARGUMENTS` must put into the environment before the settings are read."""
+    if arguments[:1] != ["up"]:
+        return {}
+    chosen = parse(arguments[1:])
+    address = advertised_address(chosen.provision_host)
+    return {
+        "DODAI_DATA": str(chosen.data),
+        "DODAI_PROVISION_URL": os.environ.get("DODAI_PROVISION_URL") or f"http://{address}:{chosen.provision_port}",
+        "DODAI_IMAGE_URL": os.environ.get("DODAI_IMAGE_URL") or f"http://{address}:{chosen.image_port}",
+    }
+
+
+def advertised_address(host: str) -> str:
+    """The address that machines are told for a listener on `host`, in the form that a URL wants."""
+    if host in WILDCARDS:
+        host = _outward_address()
+    return f"[{host}]" if ":" in host else host
+
+
+def _outward_address() -> str:
+    """The address of the interface with the default route; loopback if there is none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): connecting a UDP socket only picks the route
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def _default_data() -> Path:
+    return Path(os.environ.get("DODAI_DATA") or ROOT / "var")
+
+
+def _port(text: str) -> int:
+    return _between(text, 1, 65534)
+
+
+def _positive(text: str) -> int:
+    return _between(text, 1, 256)
+
+
+def _count(text: str) -> int:
+    return _between(text, 0, 64)
+
+
+def _between(text: str, low: int, high: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+    return number
