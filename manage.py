@@ -10,7 +10,7 @@ from dodaiweb import bootstrap, options
 def main() -> None:
     bootstrap.enter(development=sys.argv[1:2] == ["test"])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dodaiweb.settings")
-    os.environ.update(options.environment(sys.argv[1:]))
+    options.apply(sys.argv[1:])
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -6,9 +6,12 @@ Standard library only.
 import argparse
 import os
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from dodaiweb import folder
 
 ROOT = Path(__file__).resolve().parent.parent
 WILDCARDS = {"", "0.0.0.0", "::", "*"}  # noqa: S104 - compared with, not bound
@@ -46,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_positive, default=2, help="how many workers (2)")
 
 
+def add_listener(parser: argparse.ArgumentParser, *, port: int) -> None:
+    """Declare the options of a command that only listens."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=port, help=f"port to listen on ({port})")
+
+
 def parse(arguments: Sequence[str]) -> Options:
     """The options in `arguments`; what `up` does not know is left to Django."""
     parser = argparse.ArgumentParser(prog="manage.py up", add_help=False)
@@ -60,17 +69,31 @@ def of(values: dict[str, object]) -> Options:
     return Options(data=data, **known)  # type: ignore[arg-type]
 
 
-def environment(arguments: Sequence[str]) -> dict[str, str]:
-    """What `manage.py ARGUMENTS` must put into the environment before the settings are read."""
+def apply(arguments: Sequence[str]) -> None:
+    """Before the settings are read for `manage.py ARGUMENTS`: make the data folder and set what they read."""
     if arguments[:1] != ["up"]:
-        return {}
+        return
     chosen = parse(arguments[1:])
+    os.umask(0o077)
+    try:
+        folder.prepare(chosen.data)
+    except folder.FolderProblem as problem:
+        sys.exit(str(problem))
+    os.environ.update(environment(chosen, os.environ))
+
+
+def environment(chosen: Options, given: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the settings read, from the options; what the operator has `given` stands."""
     address = advertised_address(chosen.provision_host)
-    return {
-        "DODAI_DATA": str(chosen.data),
-        "DODAI_PROVISION_URL": os.environ.get("DODAI_PROVISION_URL") or f"http://{address}:{chosen.provision_port}",
-        "DODAI_IMAGE_URL": os.environ.get("DODAI_IMAGE_URL") or f"http://{address}:{chosen.image_port}",
+    page = advertised_address(chosen.host)
+    names = ["localhost", "127.0.0.1", "[::1]", page, socket.gethostname().lower()]
+    derived = {
+        "DODAI_PROVISION_URL": f"http://{address}:{chosen.provision_port}",
+        "DODAI_IMAGE_URL": f"http://{address}:{chosen.image_port}",
+        "DODAI_ALLOWED_HOSTS": ",".join(dict.fromkeys(names)),
     }
+    kept = {name: given.get(name) or value for name, value in derived.items()}
+    return {"DODAI_DATA": str(chosen.data), **kept}
 
 
 def advertised_address(host: str) -> str:
