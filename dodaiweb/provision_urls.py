@@ -1,0 +1,17 @@
+"""What answers on the provisioning listener: these routes and nothing else."""
+
+from django.urls import path, re_path
+
+from installs import callbacks
+
+urlpatterns = [
+    path("boot.ipxe", callbacks.ipxe),
+    path("pxelinux.cfg/<str:name>", callbacks.pxelinux),
+    path("grub.cfg", callbacks.grub_who),
+    path("grub/<str:mac>", callbacks.grub),
+    path("script/<str:token>", callbacks.script),
+    path("grant", callbacks.ask_grant),
+    re_path(r"^event/(?P<name>[a-z_]{1,31})$", callbacks.event),
+    path("first-boot/<str:token>", callbacks.first_boot),
+]
+handler400 = handler403 = handler404 = callbacks.not_found

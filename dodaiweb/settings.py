@@ -1,0 +1,156 @@
+"""Settings come from the environment, DODAI_ prefixed, each with a safe default (docs/operations.md)."""
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from dodaiweb import keys
+
+os.umask(0o077)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("DODAI_DATA") or BASE_DIR / "var").resolve()
+
+
+def _database(url: str) -> dict[str, object]:
+    """Django's database settings from sqlite:///path or postgresql://user:password@host:port/name?host=/socket."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path),
+            "OPTIONS": {
+                # Deferred transactions fail with "database is locked" as soon as two of them write.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                # FULL: a write grant or an end state, once answered, survives a power cut.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            },
+            "TEST": {"NAME": os.environ.get("DODAI_TEST_SQLITE") or None},
+        }
+    if parts.scheme in ("postgres", "postgresql"):
+        query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path.lstrip("/")),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": unquote(query.get("host", "")) or parts.hostname or "",
+            "PORT": parts.port or query.get("port", ""),
+            "CONN_HEALTH_CHECKS": True,
+        }
+    sys.exit("DODAI_DATABASE_URL must begin with sqlite:/// or postgresql://")
+
+
+DATABASE_URL = os.environ.get("DODAI_DATABASE_URL") or f"sqlite:///{DATA / 'dodai.sqlite3'}"
+DATABASES = {"default": {**_database(DATABASE_URL), "CONN_MAX_AGE": None}}
+REDIS_URL = os.environ.get("DODAI_REDIS_URL") or f"unix://{DATA / 'run' / 'valkey.sock'}"
+
+try:
+    keys.ensure(DATA, database_exists=(DATA / "dodai.sqlite3").exists())
+    SECRET_KEY = keys.read(DATA, "secret_key")
+except keys.KeyProblem as problem:
+    print(f"dodai: {problem}", file=sys.stderr)
+    sys.exit(78)  # EX_CONFIG of sysexits.h: a supervisor should not try again
+
+PROVISION_URL = os.environ.get("DODAI_PROVISION_URL") or "http://127.0.0.1:8001"
+IMAGE_URL = os.environ.get("DODAI_IMAGE_URL") or "http://127.0.0.1:8002"
+
+DEBUG = os.environ.get("DODAI_DEBUG") == "1"
+ALLOWED_HOSTS = [name for name in os.environ.get("DODAI_ALLOWED_HOSTS", "").split(",") if name] or [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CSRF_TRUSTED_ORIGINS = [url for url in os.environ.get("DODAI_TRUSTED_ORIGINS", "").split(",") if url]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_rq",
+    "dodaiweb",
+    "machines",
+    "installs",
+    "lab",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dodaiweb.middleware.ContentSecurityPolicy",
+]
+# The provisioning listener has no sessions, no cookies and no static files.
+PROVISION_MIDDLEWARE: list[str] = []
+
+ROOT_URLCONF = "dodaiweb.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "NAME": "pages",
+        "DIRS": [BASE_DIR / "templates" / "pages"],
+        "OPTIONS": {"environment": "dodaiweb.pages.environment"},
+    },
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "NAME": "admin",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "fleet"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = "dodai_session"
+CSRF_COOKIE_NAME = "dodai_csrf"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+RQ_QUEUES = {"default": {"URL": REDIS_URL, "DEFAULT_TIMEOUT": 60, "SERIALIZER": "rq.serializers.JSONSerializer"}}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA / "static"
+WHITENOISE_USE_FINDERS = True
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = os.environ.get("DODAI_TIME_ZONE") or "UTC"
+LANGUAGE_CODE = "en"
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("DODAI_LOG_LEVEL") or "INFO"},
+    # These print every packet, job or request, some of them with what must stay out of logs.
+    "loggers": {name: {"level": "WARNING"} for name in ("rq", "rq.worker", "pyghmi", "urllib3", "django.request")},
+}

@@ -1,0 +1,10 @@
+"""The pages' listener."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("machines.urls")),
+    path("", include("installs.urls")),
+]

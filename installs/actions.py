@@ -1,0 +1,84 @@
+"""What can be done with installs. Called by pages, commands and jobs alike."""
+
+from django.db import IntegrityError, transaction
+
+from installs import ending, plan
+from installs.lifecycle import ENDED, State
+from installs.methods import METHODS
+from installs.models import Event, Image, Install, add_event
+from installs.plan import Plan
+from installs.rows import ring
+from machines import doorbell, lifecycle
+from machines.models import Machine
+
+
+class Refused(Exception):
+    """It cannot be done now. The message says why and what to do."""
+
+
+def start_install(
+    machine: Machine, image: Image, *, by: str, approved: str | None = None, retry_of: Install | None = None
+) -> Install:
+    """Queue an install. `approved` is the digest of the plan that was shown; without it the present one counts.
+
+    Raises Refused when something stands in the way, or the plan is no longer the one that was approved.
+    """
+    return _start(machine, lambda fresh: plan.for_install(fresh, image), by=by, approved=approved, retry_of=retry_of)
+
+
+def start_inspection(machine: Machine, *, by: str) -> Install:
+    """Queue a look at a machine from inside, which writes nothing. Raises Refused."""
+    return _start(machine, plan.for_inspection, by=by, approved=None, retry_of=None)
+
+
+def retry(install: Install, *, by: str) -> Install:
+    """Try again what failed or was cancelled: a new attempt, with a plan of its own. Raises Refused."""
+    if install.state not in ENDED - {State.INSTALLED}:
+        raise Refused(f"{install} is {install.state}: only what failed or was cancelled can be tried again")
+    if install.image is None:
+        return start_inspection(install.machine, by=by)
+    return start_install(install.machine, install.image, by=by, retry_of=install)
+
+
+def cancel(install: Install, *, by: str) -> None:
+    """Stop a live install; it ends once its machine can do no more harm. Raises Refused when it has ended."""
+    if not ending.stop(install.pk, cause="cancelled", error=f"cancelled by {by}", wanted=State.CANCELLED, by=by):
+        install.refresh_from_db()
+        raise Refused(f"{install} of {install.machine.name} is {install.state}, there is nothing to cancel")
+
+
+def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: ignore[no-untyped-def]
+    try:
+        with transaction.atomic():
+            fresh = Machine.objects.select_for_update(of=("self",)).get(pk=machine.pk)
+            made: Plan = make_plan(fresh)
+            if not made.is_possible:
+                raise Refused(" ".join(made.problems))
+            if approved is not None and approved != made.digest:
+                raise Refused(f"{fresh.name} or the image has changed since this plan was shown: look at the new plan.")
+            install = _create(made, by=by, retry_of=retry_of)
+    except IntegrityError as exc:
+        winner = Install.objects.live().filter(machine=machine).first()
+        whose = f" by {winner.requested_by}" if winner else ""
+        raise Refused(f"{machine.name}: another install{whose} was a moment earlier") from exc
+    return install
+
+
+def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
+    machine = made.machine
+    install = Install.objects.create(
+        machine=machine, image=made.image, method=made.method, plan=made.frozen, plan_digest=made.digest,
+        requested_by=by, retry_of=retry_of,
+    )  # fmt: skip
+    # The script names its attempt; it is frozen here, so that later changes of Dodai's files do not reach it.
+    install.plan["attempt"]["id"] = install.pk
+    install.script = METHODS[made.method].script(install.plan)
+    install.save(update_fields=["plan", "script"])
+    add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {made.digest[:12]}")
+    machine.handled_by = str(install)
+    if made.image:
+        machine.state = lifecycle.after(machine.state, "install")
+    machine.save(update_fields=["handled_by", "state"])
+    doorbell.tell_pages(install=install.pk, machine=machine.pk)
+    ring()
+    return install

@@ -1,0 +1,120 @@
+"""What a machine gets that starts from the network: its own disk, or, for a live install, the ramdisk.
+
+Computed from the database at every request. Whoever asks in an unknown way is sent to its own disk.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.timezone import now
+
+from installs import tokens
+from installs.lifecycle import State
+from installs.methods import METHODS
+from installs.models import Boot, Event, Install, add_event
+from installs.rows import save
+from installs.scripts import TOKEN_PLACEHOLDER
+from machines import actions, identity
+from machines.models import LocalBoot, Machine
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who asks, as far as its firmware tells. None of it is proof of anything."""
+
+    mac: str
+    address: str | None = None
+    platform: str = ""
+    serial: str = ""
+    uuid: str = ""
+
+
+@dataclass(frozen=True)
+class BootDisk:
+    local_boot: str = LocalBoot.AUTO
+
+
+@dataclass(frozen=True)
+class BootRamdisk:
+    kernel_url: str
+    initrd_url: str
+    script_url: str
+    mac: str
+    kernel_args: tuple[str, ...]
+
+
+def answer(question: Question) -> BootDisk | BootRamdisk:
+    """Decide what this network boot leads to. Raises BadIdentity for what is no MAC."""
+    mac = identity.normal_mac(question.mac)
+    machine = Machine.objects.with_mac(mac).select_related("type", "site").first()
+    if machine is None:
+        actions.record_sighting(
+            mac, address=question.address, platform=question.platform, serial=question.serial, uuid=question.uuid
+        )
+        return BootDisk()
+    local = BootDisk(machine.type.local_boot if machine.type else LocalBoot.AUTO)
+    pxe = machine.pxe_interface
+    if pxe is not None and pxe.mac != mac:
+        return local
+    return _ramdisk(machine, mac, question.address) or local
+
+
+def fetch_script(token: str, boot_id: str) -> str | None:
+    """The script for the kernel boot that holds this boot token; None when there is none for it.
+
+    The first boot_id that comes with a token is the only one it ever serves; the same one may ask again.
+    """
+    with transaction.atomic():
+        boot = Boot.objects.select_for_update().filter(token_hash=tokens.digest(token)).first()
+        if boot is None or not boot_id:
+            return None
+        install = Install.objects.select_for_update(of=("self",)).select_related("machine").get(pk=boot.install_id)
+        if install.state not in (State.RUNNING, State.WAITING):
+            return None
+        if boot.boot_id and boot.boot_id != boot_id:
+            add_event(install, Event.Kind.ALERT, "second-claimant", text="A second machine used a boot script's address.")
+            return None
+        _warn_of_other_boots(install, boot, boot_id)
+        installer_token = tokens.new()
+        boot.boot_id, boot.script_at, boot.installer_hash = boot_id, now(), tokens.digest(installer_token)
+        boot.save(update_fields=["boot_id", "script_at", "installer_hash"])
+        if install.state == State.WAITING and install.silence:
+            save(install, quiet_until=now() + install.silence)
+        return install.script.replace(TOKEN_PLACEHOLDER, installer_token)
+
+
+def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | None:
+    with transaction.atomic():
+        running = Install.objects.select_for_update(of=("self",)).filter(
+            machine=machine, state__in=[State.RUNNING, State.WAITING]
+        )
+        install = running.first()
+        if install is None:
+            return None
+        said = set(install.events.filter(kind=Event.Kind.MACHINE).values_list("name", flat=True))
+        if not METHODS[install.method].boots_ramdisk(said):
+            return None
+        token = tokens.new()
+        install.boots.create(token_hash=tokens.digest(token), mac=mac, address=address)
+        if install.boots.count() == 1:
+            add_event(install, Event.Kind.NOTE, "boot-answer", text=f"{mac} asked how to boot and got the ramdisk", address=address)
+        if install.state == State.WAITING and install.silence:
+            save(install, quiet_until=now() + install.silence)
+        plan = install.plan
+        files = f"{plan['image_url']}/ramdisk/{plan['ramdisk']}"
+        return BootRamdisk(
+            kernel_url=f"{files}/vmlinuz",
+            initrd_url=f"{files}/initrd",
+            script_url=f"{plan['provision_url']}/script/{token}",
+            mac=mac,
+            kernel_args=tuple(plan["kernel_args"].split()),
+        )
+
+
+def _warn_of_other_boots(install: Install, boot: Boot, boot_id: str) -> None:
+    others = install.boots.exclude(pk=boot.pk).exclude(boot_id__in=["", boot_id])
+    if others.exists():
+        add_event(
+            install, Event.Kind.ALERT, "booted-again",
+            text="The machine, or another one with its MAC, booted the ramdisk once more. Only one boot can get the write grant.",
+        )  # fmt: skip

@@ -1,0 +1,149 @@
+"""The views of the provisioning listener: parse, know who speaks, call one verb, answer.
+
+No session, no cookie, no page. A valid token gets 200, an ended attempt 410, everything else the same 404.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from installs import boot, flow, grant, machine_words, scripts, tokens
+from installs.models import Boot, Install
+from installs.settings_document import shell_settings
+from machines import facts, identity
+
+BODY_LIMIT_BYTES = 256 << 10
+LOADERS = {"ipxe": "boot/boot.ipxe", "pxelinux": "boot/pxelinux.cfg", "grub": "boot/grub.cfg"}
+BOOT_ID = re.compile(r"^[0-9a-f-]{36}$")
+View = Callable[..., HttpResponse]
+
+
+def for_machines(view: View) -> View:
+    """What all these views share: no CSRF (no cookies), capped bodies, and 503 with a time while the database is away."""
+
+    @csrf_exempt
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            length = int(request.headers.get("Content-Length") or 0)
+        except ValueError:
+            return text("bad Content-Length\n", 400)
+        if length > BODY_LIMIT_BYTES:
+            return text(f"at most {BODY_LIMIT_BYTES} bytes, please\n", 413)
+        try:
+            return view(request, *args, **kwargs)
+        except DatabaseError:
+            response = text("the database is away, ask again\n", 503)
+            response["Retry-After"] = "5"
+            return response
+
+    return guarded
+
+
+def text(body: str, status: int = 200) -> HttpResponse:
+    return HttpResponse(body, content_type="text/plain; charset=utf-8", status=status, headers={"Cache-Control": "no-store"})
+
+
+def not_found(*_args: object, **_kwargs: object) -> HttpResponse:
+    return text("not found\n", 404)
+
+
+@for_machines
+def ipxe(request: HttpRequest) -> HttpResponse:
+    if "mac" not in request.GET:
+        return text(scripts.render("boot/who.ipxe"))
+    return _boot_answer(request, request.GET["mac"], "ipxe")
+
+
+@for_machines
+def pxelinux(request: HttpRequest, name: str) -> HttpResponse:
+    if not name.startswith("01-"):
+        return not_found()  # PXELINUX also tries UUIDs, addresses and `default`
+    return _boot_answer(request, name, "pxelinux")
+
+
+@for_machines
+def grub_who(request: HttpRequest) -> HttpResponse:
+    return text(scripts.render("boot/who.grub"))
+
+
+@for_machines
+def grub(request: HttpRequest, mac: str) -> HttpResponse:
+    return _boot_answer(request, mac, "grub")
+
+
+@for_machines
+def script(request: HttpRequest, token: str) -> HttpResponse:
+    boot_id = request.POST.get("boot_id") or request.GET.get("boot_id") or ""
+    found = boot.fetch_script(token, boot_id) if tokens.is_well_formed(token) and BOOT_ID.match(boot_id) else None
+    return not_found() if found is None else text(found)
+
+
+@for_machines
+def event(request: HttpRequest, name: str) -> HttpResponse:
+    claimed = _installer(request)
+    if claimed is None:
+        return not_found()
+    result = machine_words.hear(claimed, name, request.body, address=request.META.get("REMOTE_ADDR"))
+    return _answer(result)
+
+
+@for_machines
+def ask_grant(request: HttpRequest) -> HttpResponse:
+    claimed = _installer(request)
+    if claimed is None:
+        return not_found()
+    try:
+        raw = json.loads(request.body)
+        found = facts.parse(raw)
+        disk = facts.parse_disk(raw.get("disk"))
+    except (ValueError, RecursionError) as exc:
+        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
+    match grant.ask(claimed, found, disk):
+        case grant.Over():
+            return _answer("ended")
+        case grant.Refused(reason):
+            return text(scripts.render("boot/refused.sh", reason=reason))
+        case grant.Granted(first_boot_token):
+            return text(shell_settings(Install.objects.select_related("machine").get(pk=claimed.install_id), first_boot_token))
+
+
+@for_machines
+def first_boot(request: HttpRequest, token: str) -> HttpResponse:
+    install = Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if tokens.is_well_formed(token) else None
+    if install is None:
+        return not_found()
+    return _answer(flow.receive(install.pk, "installed", address=request.META.get("REMOTE_ADDR")))
+
+
+def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:
+    asked = boot.Question(
+        mac=mac, address=request.META.get("REMOTE_ADDR"), platform=request.GET.get("platform", "")[:15],
+        serial=request.GET.get("serial", "")[:127], uuid=request.GET.get("uuid", "")[:36],
+    )  # fmt: skip
+    try:
+        decided = boot.answer(asked)
+    except identity.BadIdentity:
+        decided = boot.BootDisk()
+    return text(scripts.render(LOADERS[loader], ramdisk=decided if isinstance(decided, boot.BootRamdisk) else None,
+                               local_boot=getattr(decided, "local_boot", "auto")))  # fmt: skip
+
+
+def _installer(request: HttpRequest) -> Boot | None:
+    """The kernel boot that speaks, by its token in the Authorization header."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind != "Bearer" or not tokens.is_well_formed(token):
+        return None
+    return Boot.objects.filter(installer_hash=tokens.digest(token)).first()
+
+
+def _answer(result: str) -> HttpResponse:
+    status = {"ended": 410, "unknown": 404, "bad": 400}.get(result, 200)
+    return JsonResponse({"result": result}, status=status, headers={"Cache-Control": "no-store"})
+

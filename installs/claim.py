@@ -1,0 +1,99 @@
+"""One worker's right to work on one install, for as long as its lease lasts."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from django.utils.timezone import now
+
+from installs.lifecycle import State
+from installs.models import Event, Install, add_event
+from machines.models import Machine
+from machines.power import PowerDriver, PowerRefused, driver_for
+from machines.power.base import BmcEndpoint, BootDevice, Power
+
+LEASE = timedelta(seconds=15)  # twice what one call to a BMC may take
+
+
+class ClaimLost(Exception):
+    """Another worker has the install now, or it was stopped: do nothing more and store nothing."""
+
+
+class Claim:
+    """What a step works with. Every effect goes through it, and it first makes sure that it still may."""
+
+    def __init__(self, install: Install) -> None:
+        self.install = install
+
+    @property
+    def machine(self) -> Machine:
+        return self.install.machine
+
+    @cached_property
+    def power(self) -> PowerDriver:
+        bmc = getattr(self.machine, "bmc", None)
+        if bmc is None:
+            raise PowerRefused(f"{self.machine.name} has no power driver: choose one in the inventory")
+        return FencedPower(driver_for(bmc.endpoint()), self.renew)
+
+    def note(self, text: str) -> None:
+        add_event(self.install, Event.Kind.NOTE, "note", text=text)
+
+    def renew(self) -> None:
+        """Lengthen the lease if, and only if, the row is still as it was claimed. Raises ClaimLost."""
+        mine = Install.objects.filter(
+            pk=self.install.pk, owner=self.install.owner, fence=self.install.fence, state=self.install.state
+        )
+        if not mine.update(lease_until=now() + LEASE):
+            raise ClaimLost
+
+    def check(self, locked: Install) -> None:
+        """Raises ClaimLost unless the locked row is still as it was claimed."""
+        claimed = (self.install.owner, self.install.fence, State(self.install.state), self.install.step)
+        if (locked.owner, locked.fence, State(locked.state), locked.step) != claimed:
+            raise ClaimLost
+
+
+class FencedPower(PowerDriver):
+    """A power driver that renews the claim right before each call: a stale worker's command never leaves.
+
+    IPMI itself cannot be fenced, so one packet may already be under way; the write grant makes it harmless.
+    """
+
+    slug = "fenced"
+    label = "Fenced"
+
+    def __init__(self, driver: PowerDriver, renew: Callable[[], None]) -> None:
+        self._driver = driver
+        self._renew = renew
+
+    @property
+    def endpoint(self) -> BmcEndpoint:  # type: ignore[override]
+        return self._driver.endpoint
+
+    def state(self) -> Power:
+        return self._fenced(self._driver.state)
+
+    def on(self) -> None:
+        self._fenced(self._driver.on)
+
+    def off(self) -> None:
+        self._fenced(self._driver.off)
+
+    def soft_off(self) -> None:
+        self._fenced(self._driver.soft_off)
+
+    def reset(self) -> None:
+        self._fenced(self._driver.reset)
+
+    def boot_from(self, device: BootDevice, *, persistent: bool = False) -> None:
+        self._renew()
+        self._driver.boot_from(device, persistent=persistent)
+
+    def boot_device(self) -> BootDevice | None:
+        return self._fenced(self._driver.boot_device)
+
+    def _fenced(self, call: Callable[[], Any]) -> Any:
+        self._renew()
+        return call()

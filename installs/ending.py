@@ -1,0 +1,143 @@
+"""How installs end: well, or through `stopping`, which makes the machine harmless first."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils.timezone import now
+
+from installs import lifecycle
+from installs.claim import Claim
+from installs.lifecycle import State
+from installs.methods import METHODS
+from installs.models import Event, Install
+from installs.rows import change, lock, ring, save
+from machines import lifecycle as machine_lifecycle
+from machines.models import Machine
+from machines.power.base import NeedsOperator, Power, PowerError, PowerRefused
+
+STOPPING_MAY_TAKE = timedelta(seconds=90)
+LOOK_AGAIN = timedelta(seconds=1)
+DETAIL_CHARACTERS = 8000
+
+
+def stop(
+    install_id: int, *, cause: str, error: str, wanted: State = State.FAILED, by: str = "", detail: str = ""
+) -> bool:
+    """Begin to end an install: no step of it runs any more, no grant is given. False if it had ended already."""
+    with transaction.atomic():
+        return stop_locked(lock(install_id), cause=cause, error=error, wanted=wanted, by=by, detail=detail)
+
+
+def stop_locked(
+    install: Install, *, cause: str, error: str, wanted: State = State.FAILED, by: str = "", detail: str = ""
+) -> bool:
+    """As `stop`, for a row that the caller has locked."""
+    if install.state not in lifecycle.GOING_ON:
+        return False
+    steps = METHODS[install.method].steps
+    change(
+        install, "stop", by=by, text=error, wanted_end=wanted, cause=cause, error=error,
+        error_detail=detail[-DETAIL_CHARACTERS:], failed_step=steps[min(install.step, len(steps) - 1)],
+        power_off_to_stop=_must_be_off(install, cause), owner="", lease_until=None, look_again_at=None, awaited="",
+        quiet_until=None, silence=None, tries=0, operator_task="", give_up_at=now() + STOPPING_MAY_TAKE,
+    )  # fmt: skip
+    ring()
+    return True
+
+
+def finish(install: Install) -> None:
+    """The last step is done. The caller has locked the row."""
+    said = install.events.filter(kind=Event.Kind.MACHINE, name="installed").first()
+    change(
+        install, "finish", ended_at=now(), confirmed_at=said.at if said else None, give_up_at=None, look_again_at=None,
+        owner="", lease_until=None, phase="", operator_task="",
+    )  # fmt: skip
+    machine = _release(install)
+    if install.image:
+        machine.state = machine_lifecycle.after(machine.state, "installed")
+        machine.image_name = install.image.name
+    machine.save(update_fields=["state", "image_name", "handled_by"])
+
+
+def end(claim: Claim) -> None:
+    """One look at an install that is stopping: switch the machine off, read it back, and only then end."""
+    install = claim.install
+    if not install.power_off_to_stop:
+        _ended(claim, left_behind="The machine was left as it is.")
+        return
+    try:
+        if claim.power.state() == Power.OFF:
+            _ended(claim, left_behind="The machine is off.")
+            return
+        claim.power.off()
+    except NeedsOperator:
+        _ended(claim, left_behind="The machine may no longer write. It has no BMC: switch it off by hand.")
+        return
+    except PowerRefused as exc:
+        _ended(claim, left_behind=f"Could not verify that the machine is off ({exc}).")
+        return
+    except PowerError as exc:
+        if install.give_up_at and install.give_up_at < now():
+            _ended(claim, left_behind=f"Could not verify that the machine is off ({exc}).")
+            return
+    if install.give_up_at and install.give_up_at < now():
+        _ended(claim, left_behind="The BMC took the command, but the machine did not go off: have a look at it.")
+        return
+    _look_again(claim)
+
+
+def receive_late(install: Install, name: str) -> str:
+    """An ended install's machine speaks: only the OS's own call still tells something. The row is locked."""
+    if name != "installed":
+        return "ended"
+    if install.state == State.INSTALLED:
+        return "duplicate"
+    if not install.os_seen_late:
+        save(install, os_seen_late=True)
+    return "late"
+
+
+def _must_be_off(install: Install, cause: str) -> bool:
+    """Whether something that may still write could run: a ramdisk of ours that has not asked for its restart.
+
+    A machine whose identity was wrong is left alone: our BMC may be another machine's.
+    """
+    if cause == "identity" or not install.boots.exists():
+        return False
+    return not install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists()
+
+
+def _look_again(claim: Claim) -> None:
+    with transaction.atomic():
+        install = lock(claim.install.pk)
+        claim.check(install)
+        save(install, owner="", lease_until=None, look_again_at=now() + LOOK_AGAIN)
+
+
+def _ended(claim: Claim, *, left_behind: str) -> None:
+    with transaction.atomic():
+        install = lock(claim.install.pk)
+        claim.check(install)
+        event = "end_cancelled" if install.wanted_end == State.CANCELLED else "end_failed"
+        change(
+            install, event, text=left_behind, ended_at=now(), left_behind=left_behind[:255], give_up_at=None,
+            look_again_at=None, owner="", lease_until=None,
+        )  # fmt: skip
+        machine = _release(install)
+        if install.image:
+            machine.state = _state_after_failure(install, machine)
+            machine.image_name = "" if install.granted_at else machine.image_name
+        machine.save(update_fields=["state", "image_name", "handled_by"])
+
+
+def _state_after_failure(install: Install, machine: Machine) -> str:
+    """Without a grant nothing was written: the machine is still what it was."""
+    if install.granted_at is None:
+        return str(install.plan["machine_was"])
+    return machine_lifecycle.after(machine.state, "install_failed")
+
+
+def _release(install: Install) -> Machine:
+    machine = Machine.objects.select_for_update().get(pk=install.machine_id)
+    machine.handled_by = ""
+    return machine

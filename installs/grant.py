@@ -1,0 +1,106 @@
+"""The write grant: the one place where an install may become destructive.
+
+Booting the ramdisk is harmless and may happen any number of times. Just before its first write the ramdisk says
+who it is and which disk it would write. One transaction compares that with the inventory and with the plan the
+operator approved, and grants once per attempt: again for the same kernel boot, never for another one.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.timezone import now
+
+from installs import ending, tokens
+from installs.lifecycle import State
+from installs.models import Boot, Event, Install, add_event
+from installs.rows import lock, save
+from machines import identity
+from machines.facts import Facts, FoundDisk
+from machines.models import Machine
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Granted:
+    """The machine may write. The first-boot token is told only here."""
+
+    first_boot_token: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Over:
+    """The attempt has ended: 410."""
+
+
+def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
+    """Decide whether this kernel boot may write, durably, before it is told."""
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if install.state not in (State.RUNNING, State.WAITING):
+            return Over()
+        if problem := _wrong_boot(install, boot, facts):
+            add_event(install, Event.Kind.ALERT, "grant-refused", text=problem)
+            return Refused(problem)
+        cause, difference = _difference(install, facts, disk)
+        if difference:
+            reason = f"{install.machine.name}: {difference}. Nothing was written."
+            ending.stop_locked(install, cause=cause, error=reason)
+            return Refused(reason)
+        return _grant(install, boot)
+
+
+def _grant(install: Install, boot: Boot) -> Granted:
+    token = tokens.new()
+    if install.granted_at is None:
+        add_event(install, Event.Kind.MACHINE, "granted", text=f"May write disk {install.plan['disk']['serial'] or install.plan['disk']['wwn']}")
+        save(install, granted_at=now(), granted_boot_id=boot.boot_id)
+    # Asked again because our answer got lost: the earlier token was never used.
+    save(install, first_boot_hash=tokens.digest(token))
+    return Granted(token)
+
+
+def _wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
+    if not boot.boot_id or facts.boot_id != boot.boot_id:
+        return "the kernel that asks is not the one that fetched the script"
+    if install.granted_at is not None and install.granted_boot_id != boot.boot_id:
+        return "the grant of this attempt was given to an earlier boot of the machine; start a new attempt"
+    return ""
+
+
+def _difference(install: Install, facts: Facts, disk: FoundDisk) -> tuple[str, str]:
+    """(cause, words) for the first fact that is not as the inventory and the plan have it; ("", "") if none."""
+    machine = install.machine
+    if machine.protected:
+        return "protected", "it was protected after the install was planned"
+    return _identity_difference(machine, facts) or _disk_difference(install.plan["disk"], facts, disk) or ("", "")
+
+
+def _identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | None:
+    if machine.serial and machine.serial != facts.serial:
+        return "identity", f"serial number is {facts.serial or 'empty'}, the inventory says {machine.serial}"
+    if machine.uuid and not (facts.uuid and identity.same_uuid(machine.uuid, facts.uuid)):
+        return "identity", f"system UUID is {facts.uuid or 'empty'}, the inventory says {machine.uuid}"
+    known = {card.mac for card in machine.interfaces.all()}
+    if missing := sorted(known - set(facts.macs)):
+        return "identity", f"network card {missing[0]} of the inventory is not in this machine"
+    return None
+
+
+def _disk_difference(planned: dict[str, object], facts: Facts, disk: FoundDisk) -> tuple[str, str] | None:
+    if not (planned["serial"] or planned["wwn"]):
+        return "disk", "the plan names no serial number or WWN of a disk"
+    for key in ("serial", "wwn", "size_bytes"):
+        found = getattr(disk, key)
+        if planned[key] and found != planned[key]:
+            return "disk", f"the disk's {key.replace('_', ' ')} is {found or 'empty'}, the plan says {planned[key]}"
+    same = [d for d in facts.disks if (d.serial, d.wwn) == (disk.serial, disk.wwn)]
+    if len(same) != 1:
+        return "disk", f"{len(same)} disks of this machine have the serial number {disk.serial or disk.wwn}"
+    return None

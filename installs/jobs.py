@@ -1,0 +1,9 @@
+"""What workers run. A job carries nothing: it looks for what is due."""
+
+from installs import flow
+
+
+def look() -> None:
+    """Begin what is queued and do one step of one due install; what it leads to rings again."""
+    flow.begin_next()
+    flow.run_due()

@@ -1,0 +1,141 @@
+"""What a ramdisk may say during an install, beside asking for the write grant."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Sum
+from django.db.models.functions import Length
+from django.utils.timezone import now
+
+from installs import ending, flow
+from installs.methods import METHODS
+from installs.models import LOG_LIMIT_BYTES, Boot, Event, Install, LogChunk, add_event
+from installs.rows import lock, save
+from machines import actions, facts
+
+RATE_MEMORY = 0.6  # how much of the shown rate is what it was a moment ago
+BIGGEST = 1 << 62
+
+
+def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
+    """Take one event. Answers applied, duplicate, late, ended (410), unknown (404) or bad (400)."""
+    if name == "log":
+        return _log(boot, body.decode(errors="replace"))
+    try:
+        data = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return "bad"
+    if not isinstance(data, dict):
+        return "bad"
+    if name == "progress":
+        return _progress(boot, data)
+    if name == "failed":
+        return _failed(boot, data)
+    if name == "inspected":
+        return _inspected(boot, data, address=address)
+    if METHODS[boot.install.method].step_after(name) is None or name == "installed":
+        return "unknown"
+    return flow.receive(boot.install_id, name, boot_id=boot.boot_id, address=address, data=_small(data))
+
+
+def _progress(boot: Boot, data: dict[str, Any]) -> str:
+    phase = str(data.get("phase", ""))[:31]
+    done, total = _bytes(data.get("done_bytes")), _bytes(data.get("total_bytes"))
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if not flow.may_speak(install, boot.boot_id):
+            return "ended"
+        known = [key for key, _ in METHODS[install.method].milestones]
+        if phase not in known:
+            return "unknown"
+        if phase != install.phase:
+            if install.phase in known and known.index(phase) < known.index(install.phase):
+                return "late"
+            install.events.get_or_create(kind=Event.Kind.PHASE, name=phase)
+            install.done_bytes, install.bytes_per_second = 0, 0
+        elif done < install.done_bytes:
+            return "late"
+        moment = now()
+        save(
+            install, phase=phase, done_bytes=done, total_bytes=total, progress_at=moment,
+            bytes_per_second=_rate(install, done, moment), **_still_there(install),
+        )  # fmt: skip
+        return "applied"
+
+
+def _rate(install: Install, done: int, moment: Any) -> int:
+    """Bytes a second, smoothed. `install` is as it was before this progress."""
+    if install.progress_at is None or done <= install.done_bytes:
+        return install.bytes_per_second
+    seconds = (moment - install.progress_at) / timedelta(seconds=1)
+    if seconds < 0.2:
+        return install.bytes_per_second
+    fresh = (done - install.done_bytes) / seconds
+    old = install.bytes_per_second or fresh
+    return int(RATE_MEMORY * old + (1 - RATE_MEMORY) * fresh)
+
+
+def _log(boot: Boot, words: str) -> str:
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if not flow.may_speak(install, boot.boot_id):
+            return "ended"
+        used = install.log.aggregate(total=Sum(Length("text")))["total"] or 0
+        if used < LOG_LIMIT_BYTES:
+            LogChunk.objects.create(install=install, text=words.replace("\0", "")[: LOG_LIMIT_BYTES - used])
+        save(install, **_still_there(install))
+        return "applied"
+
+
+def _failed(boot: Boot, data: dict[str, Any]) -> str:
+    phase, message = str(data.get("phase", ""))[:31], str(data.get("message", "")).strip()[:500]
+    where = f"line {data['line']}: {str(data.get('command', ''))[:300]}\n" if data.get("line") else ""
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if not flow.may_speak(install, boot.boot_id):
+            return "ended"
+        add_event(install, Event.Kind.NOTE, "failed", text=f"{phase}: {message}", data=_small(data))
+        ending.stop_locked(
+            install, cause=_slug(data.get("cause")), error=f"{install.machine.name}: {message or 'the installer failed'}",
+            detail=where + str(data.get("output", "")),
+        )  # fmt: skip
+        return "applied"
+
+
+def _inspected(boot: Boot, data: dict[str, Any], *, address: str | None) -> str:
+    try:
+        found = facts.parse(data)
+    except facts.BadFacts:
+        return "bad"
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if not flow.may_speak(install, boot.boot_id):
+            return "ended"
+        if METHODS[install.method].step_after("inspected") is None:
+            return "unknown"
+        try:
+            actions.apply_facts(install.machine, found)
+        except actions.NotThisMachine as exc:
+            ending.stop_locked(install, cause="identity", error=str(exc))
+            return "applied"
+    return flow.receive(boot.install_id, "inspected", boot_id=boot.boot_id, address=address)
+
+
+def _still_there(install: Install) -> dict[str, Any]:
+    return {"quiet_until": now() + install.silence} if install.silence else {}
+
+
+def _bytes(value: object) -> int:
+    return min(max(value, 0), BIGGEST) if isinstance(value, int) else 0
+
+
+def _slug(value: object) -> str:
+    text = "".join(c for c in str(value or "script").lower() if c.isalnum() or c == "-")
+    return text[:50] or "script"
+
+
+def _small(data: dict[str, Any]) -> dict[str, Any]:
+    """What is worth keeping of an event's body: the facts themselves are kept by inspection only."""
+    return {key: value for key, value in data.items() if key in {"seconds", "boot_order", "boot_id", "firmware", "phase", "line"}}

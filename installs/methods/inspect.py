@@ -1,0 +1,34 @@
+"""Looks at a machine from inside, and writes nothing."""
+
+from typing import Any
+
+from installs import scripts
+from installs.methods.base import Outcome, Work
+from installs.methods.ramdisk import RamdiskMethod
+
+
+class Inspect(RamdiskMethod):
+    slug = "inspect"
+    label = "Inspection"
+    steps = ("power_off", "set_boot", "power_on", "netboot", "switch_off")
+    waits = {"netboot": "inspected"}
+    milestones = (
+        ("power_off", "Power off"),
+        ("power_on", "Power on"),
+        ("netboot", "Network boot"),
+        ("inspected", "Facts received"),
+        ("switch_off", "Power off again"),
+    )
+    done_label = "Inspected"
+    writes_disks = False
+
+    def switch_off(self, work: Work) -> Outcome:
+        return self.power_off(work)
+
+    def boots_ramdisk(self, received: set[str]) -> bool:
+        return "inspected" not in received
+
+    def script(self, plan: dict[str, Any]) -> str:
+        return scripts.render(
+            "inspect/inspect.sh", server=plan["provision_url"], token=scripts.TOKEN_PLACEHOLDER, attempt=plan["attempt"]
+        )

@@ -1,0 +1,122 @@
+"""What time alone makes happen. Any number of watchdogs may run it, in any process."""
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.timezone import now
+
+from installs import ending, flow
+from installs.lifecycle import LIVE, State
+from installs.methods import METHODS
+from installs.models import Event, Install, add_event
+from installs.rows import lock, ring
+from machines.clock import boot_id, boot_seconds
+from machines.models import Beat
+from machines.power.base import Power
+
+logger = logging.getLogger(__name__)
+
+WATCHDOG = "watchdog"
+GAP_THAT_COUNTS = timedelta(seconds=15)
+STEP_THAT_COUNTS = timedelta(seconds=2)
+OFF_BELIEVED_AFTER = timedelta(seconds=6)  # two readings, so that one reset is not taken for a loss
+DEADLINES = ("quiet_until", "give_up_at", "look_again_at", "waits_since")
+
+
+def sweep() -> None:
+    """Stop what is overdue, begin what is queued, and ring for what is due."""
+    beat()
+    for install_id in _ids(Install.objects.overdue()):
+        _give_up(install_id)
+    for install_id in _ids(Install.objects.filter(state=State.WAITING, machine__power_state=Power.OFF)):
+        _notice_power_loss(install_id)
+    flow.begin_next()
+    if Install.objects.due().exists():
+        ring()
+
+
+def beat() -> timedelta:
+    """Note that Dodai is alive. If it was not, or the clock was stepped, move all deadlines by that much."""
+    with transaction.atomic():
+        moment, seconds = now(), boot_seconds()
+        last = Beat.objects.select_for_update().filter(pk=WATCHDOG).first()
+        Beat.objects.update_or_create(name=WATCHDOG, defaults={"at": moment, "boot_id": boot_id(), "boot_seconds": seconds})
+        if last is None:
+            return timedelta()
+        wall = moment - last.at
+        real = timedelta(seconds=seconds - last.boot_seconds) if last.boot_id == boot_id() else wall
+        stepped, slept = wall - real, real
+        shift = timedelta()
+        if abs(stepped) >= STEP_THAT_COUNTS:
+            shift += stepped
+        if slept >= GAP_THAT_COUNTS:
+            shift += slept
+            _tell_of_gap(last, slept)
+        if shift:
+            _move_deadlines(shift)
+        return shift
+
+
+def _move_deadlines(by: timedelta) -> None:
+    for column in DEADLINES:
+        Install.objects.filter(state__in=LIVE, **{f"{column}__isnull": False}).update(**{column: F(column) + by})
+    logger.warning("deadlines moved by %s", by)
+
+
+def _tell_of_gap(last: Beat, slept: timedelta) -> None:
+    for install in Install.objects.live():
+        doing = install.phase or install.awaited or "waiting"
+        text = (
+            f"Dodai itself was down for {slept.total_seconds():.0f} s (from {last.at:%H:%M:%S}) during {doing}; "
+            f"this time does not count against the machine."
+        )
+        add_event(install, Event.Kind.NOTE, "dodai-down", text=text)
+
+
+def _give_up(install_id: int) -> None:
+    with transaction.atomic():
+        install = lock(install_id)
+        if Install.objects.overdue().filter(pk=install_id).exists():
+            ending.stop_locked(install, cause=_overdue_cause(install), error=_overdue_words(install))
+
+
+def _overdue_cause(install: Install) -> str:
+    return {"install": "no-netboot", "inspected": "no-netboot", "installed": "no-first-boot"}.get(install.awaited, "silent")
+
+
+def _overdue_words(install: Install) -> str:
+    name = install.machine.name
+    silent = f" for {install.silence.total_seconds() / 60:.0f} min" if install.silence else ""
+    match install.awaited:
+        case "install" | "inspected" if install.boots.exists():
+            return f"{name} asked for its boot script, but its ramdisk said nothing{silent}: look at its console. Nothing was written."
+        case "install" | "inspected":
+            return f"{name} did not boot from the network{silent}: check its boot order, its cable and the DHCP lines. Nothing was written."
+        case "installed":
+            return f"{name} was written, but its OS did not call{silent}: look at its console."
+        case "install_reboot":
+            return f"{name} fell silent{silent} during {install.phase or 'the installer'}: look at its console."
+    step = METHODS[install.method].steps[install.step].replace("_", " ")
+    return f"{name}: the step {step!r} took longer than it may"
+
+
+def _notice_power_loss(install_id: int) -> None:
+    """A machine that is off says nothing more: no need to wait out its silence."""
+    with transaction.atomic():
+        install = lock(install_id)
+        machine, since = install.machine, install.waits_since
+        if install.state != State.WAITING or not install.awaited or install.operator_task or since is None:
+            return
+        off_since = machine.power_since
+        if off_since is None or machine.power_seen_at is None or machine.power_state != Power.OFF:
+            return
+        believed = machine.power_seen_at - max(off_since, since) >= OFF_BELIEVED_AFTER
+        if believed and machine.power_seen_at > since:
+            doing = f"during {install.phase}" if install.phase else f"while Dodai waited for {install.awaited!r}"
+            ending.stop_locked(install, cause="power-lost", error=f"{machine.name} went off {doing}.")
+
+
+def _ids(installs: object) -> list[int]:
+    return list(installs.values_list("pk", flat=True))  # type: ignore[attr-defined]

@@ -1,0 +1,161 @@
+"""What can be done to machines, beside installing them. Called by pages, commands, jobs and callbacks alike."""
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.timezone import now
+
+from machines import doorbell, identity, lifecycle
+from machines.facts import Facts, FoundDisk
+from machines.lifecycle import State
+from machines.models import Disk, Interface, Machine, PowerCommand, Sighting
+from machines.power.base import Power
+
+POWER_ACTIONS = ("on", "off", "soft", "reset", "status")
+SIGHTINGS_KEPT = 5000
+JOB = "machines.jobs.run_power_commands"
+
+
+class Refused(Exception):
+    """It cannot be done now. The message says why and what to do."""
+
+
+class NotThisMachine(Exception):
+    """What was found inside is another machine than the inventory says."""
+
+
+def request_power(machine: Machine, action: str, *, by: str) -> PowerCommand:
+    """Ask for a power command; a worker carries it out within seconds. Raises Refused."""
+    if action not in POWER_ACTIONS:
+        raise Refused(f"there is no power command {action!r}: choose one of {', '.join(POWER_ACTIONS)}")
+    try:
+        with transaction.atomic():
+            machine = Machine.objects.select_for_update().get(pk=machine.pk)
+            if action != "status":
+                _refuse_if_busy(machine)
+            command = PowerCommand.objects.create(machine=machine, action=action, asked_by=by)
+    except IntegrityError as exc:
+        raise Refused(f"{machine.name}: a power command is already under way, wait for it") from exc
+    doorbell.ring(JOB)
+    doorbell.tell_pages(machine=machine.pk)
+    return command
+
+
+def record_power(machine: Machine, state: Power, *, error: str = "", next_in: timedelta) -> None:
+    """Store one reading of the power state; `error` says why it is unknown."""
+    moment = now()
+    changed = machine.power_state != state
+    values = {"power_seen_at": moment, "power_state": state, "power_error": error[:255], "power_poll_at": moment + next_in}
+    if changed:
+        values["power_since"] = moment
+    if error:
+        values.pop("power_seen_at")  # the age shown is that of the last true reading
+    Machine.objects.filter(pk=machine.pk).update(**values)
+    if changed or machine.power_error != error[:255]:
+        doorbell.tell_pages(machine=machine.pk)
+
+
+def record_sighting(mac: str, *, address: str | None, platform: str = "", serial: str = "", uuid: str = "") -> None:
+    """Note that an unknown machine asked how to boot. Only the newest SIGHTINGS_KEPT are kept."""
+    seen = {"last_seen_at": now(), "address": address, "platform": platform}
+    seen |= {"serial": identity.normal_serial(serial), "uuid": identity.normal_uuid(uuid)}
+    sighting, is_new = Sighting.objects.get_or_create(mac=mac, defaults=seen)
+    if not is_new:
+        Sighting.objects.filter(pk=sighting.pk).update(**seen, count=F("count") + 1)
+    elif Sighting.objects.count() > SIGHTINGS_KEPT:
+        Sighting.objects.order_by("last_seen_at")[0].delete()
+
+
+def apply_facts(machine: Machine, found: Facts) -> None:
+    """Store what an inspection found. Raises NotThisMachine, and stores nothing, when it is another machine."""
+    with transaction.atomic():
+        machine = Machine.objects.select_for_update().get(pk=machine.pk)
+        _refuse_other_machine(machine, found)
+        machine.serial, machine.uuid = machine.serial or found.serial, machine.uuid or found.uuid
+        machine.facts, machine.inspected_at = found.raw, now()
+        if machine.state == State.NEW:
+            machine.state = lifecycle.after(machine.state, "inspected")
+        machine.save(update_fields=["serial", "uuid", "facts", "inspected_at", "state"])
+        _store_interfaces(machine, found)
+        _store_disks(machine, found)
+    doorbell.tell_pages(machine=machine.pk)
+
+
+def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) -> None:
+    """Keep everybody's hands off a machine. Raises lifecycle.NotAllowed."""
+    with transaction.atomic():
+        machine = Machine.objects.select_for_update().get(pk=machine.pk)
+        machine.state = lifecycle.after(machine.state, "set_aside")
+        machine.aside_by, machine.aside_why, machine.aside_until = by, why, until
+        machine.save(update_fields=["state", "aside_by", "aside_why", "aside_until"])
+    doorbell.tell_pages(machine=machine.pk)
+
+
+def _refuse_if_busy(machine: Machine) -> None:
+    if machine.protected:
+        raise Refused(f"{machine.name} is protected: take the protection off in the inventory first")
+    if machine.handled_by:
+        raise Refused(f"{machine.name} is in the hands of {machine.handled_by}: cancel that first")
+
+
+def _refuse_other_machine(machine: Machine, found: Facts) -> None:
+    if machine.serial and found.serial and machine.serial != found.serial:
+        raise NotThisMachine(f"{machine.name}: found the serial number {found.serial}, the inventory says {machine.serial}")
+    if machine.uuid and found.uuid and not identity.same_uuid(machine.uuid, found.uuid):
+        raise NotThisMachine(f"{machine.name}: found the system UUID {found.uuid}, the inventory says {machine.uuid}")
+    others = Machine.objects.exclude(pk=machine.pk)
+    twin = others.filter(interfaces__mac__in=found.macs).first()
+    if twin:
+        raise NotThisMachine(f"{machine.name}: a network card found in it belongs to {twin.name} in the inventory")
+    twin = others.filter(serial=found.serial).first() if found.serial else None
+    if twin:
+        raise NotThisMachine(f"{machine.name}: found the serial number {found.serial}, which is {twin.name}'s")
+    spellings = [found.uuid, identity.swapped_uuid(found.uuid)] if found.uuid else []
+    twin = others.filter(uuid__in=spellings).first()
+    if twin:
+        raise NotThisMachine(f"{machine.name}: found the system UUID {found.uuid}, which is {twin.name}'s")
+
+
+def _store_interfaces(machine: Machine, found: Facts) -> None:
+    details = {identity.normal_mac(card["mac"]): card for card in found.raw.get("interfaces", []) if _has_mac(card, found)}
+    for mac in found.macs:
+        card = details.get(mac, {})
+        speed, link = card.get("speed_mbps"), card.get("link")
+        Interface.objects.update_or_create(
+            mac=mac,
+            defaults={
+                "machine": machine, "seen_at": now(), "name": str(card.get("name", ""))[:31],
+                "speed_mbps": speed if isinstance(speed, int) and 0 < speed < 1 << 31 else None,
+                "has_link": link if isinstance(link, bool) else None,
+            },
+        )  # fmt: skip
+
+
+def _has_mac(card: object, found: Facts) -> bool:
+    try:
+        return isinstance(card, dict) and identity.normal_mac(str(card.get("mac"))) in found.macs
+    except identity.BadIdentity:
+        return False
+
+
+def _store_disks(machine: Machine, found: Facts) -> None:
+    seen = []
+    for disk in found.disks:
+        if disk.serial or disk.wwn:
+            seen.append(_store_disk(machine, disk).pk)
+    machine.disks.filter(is_root=False).exclude(pk__in=seen).delete()
+    machine.disks.exclude(pk__in=seen).update(path="")
+    candidates = [disk for disk in machine.disks.filter(pk__in=seen) if not disk.is_removable]
+    if len(candidates) == 1 and not machine.disks.filter(is_root=True).exists():
+        machine.disks.filter(pk=candidates[0].pk).update(is_root=True)
+
+
+def _store_disk(machine: Machine, disk: FoundDisk) -> Disk:
+    values = {
+        "size_bytes": disk.size_bytes, "model": disk.model, "transport": disk.transport, "path": disk.path,
+        "is_rotational": disk.is_rotational, "is_removable": disk.is_removable, "signatures": list(disk.signatures),
+        "seen_at": now(),
+    }  # fmt: skip
+    stored, _ = Disk.objects.update_or_create(machine=machine, serial=disk.serial, wwn=disk.wwn, defaults=values)
+    return stored

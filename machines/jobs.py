@@ -1,0 +1,106 @@
+"""What workers do for machines. A job carries nothing: it looks for what is due."""
+
+import logging
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils.timezone import now
+
+from machines import actions, doorbell
+from machines.models import PowerCommand
+from machines.power import driver_for
+from machines.power.base import Power, PowerDriver, PowerError, PowerRefused
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+SOFT_MAY_TAKE = timedelta(seconds=60)
+LOOK_AGAIN = timedelta(seconds=2)
+AFTER_A_COMMAND = timedelta(seconds=2)
+LIVE = (PowerCommand.State.ASKED, PowerCommand.State.RUNNING)
+
+
+def run_power_commands() -> None:
+    """Carry out one due power command, or one more look at it."""
+    command = _claim()
+    if command is None:
+        return
+    try:
+        bmc = getattr(command.machine, "bmc", None)
+        if bmc is None:
+            raise PowerRefused(f"{command.machine.name} has no power driver: choose one in the inventory")
+        _carry_out(command, driver_for(bmc.endpoint()))
+    except PowerError as exc:
+        _end(command, PowerCommand.State.FAILED, str(exc))
+
+
+def due_power_commands() -> bool:
+    return _due().exists()
+
+
+def _due():  # type: ignore[no-untyped-def]
+    moment = now()
+    free = Q(lease_until=None) | Q(lease_until__lt=moment)
+    return PowerCommand.objects.filter(free, state__in=LIVE, again_at__lte=moment).order_by("again_at")
+
+
+def _claim() -> PowerCommand | None:
+    with transaction.atomic():
+        locking = _due().select_for_update(of=("self",), skip_locked=connection.features.has_select_for_update_skip_locked)
+        command: PowerCommand | None = locking.select_related("machine", "machine__bmc__credentials").first()
+        if command is None:
+            return None
+        command.lease_until = now() + LEASE
+        command.state = PowerCommand.State.RUNNING
+        command.save(update_fields=["lease_until", "state"])
+        return command
+
+
+def _carry_out(command: PowerCommand, power: PowerDriver) -> None:
+    match command.action:
+        case "status":
+            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+        case "on":
+            power.on()
+            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+        case "off":
+            power.off()
+            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+        case "reset":
+            power.reset()
+            _end(command, PowerCommand.State.DONE, "reset")
+        case "soft":
+            _shut_down(command, power)
+
+
+def _shut_down(command: PowerCommand, power: PowerDriver) -> None:
+    """Ask the OS once, look again until it is off, and switch it off hard when it takes too long."""
+    if _read(command, power) == Power.OFF:
+        how = "was switched off hard: its OS did not shut down" if _is_late(command) else "has shut down"
+        _end(command, PowerCommand.State.DONE, how)
+        return
+    if command.hard_at is None:
+        power.soft_off()
+        command.hard_at = now() + SOFT_MAY_TAKE
+    elif _is_late(command):
+        power.off()
+    command.again_at, command.lease_until = now() + LOOK_AGAIN, None
+    command.save(update_fields=["again_at", "lease_until", "hard_at"])
+
+
+def _is_late(command: PowerCommand) -> bool:
+    return command.hard_at is not None and command.hard_at < now()
+
+
+def _read(command: PowerCommand, power: PowerDriver) -> Power:
+    state = power.state()
+    actions.record_power(command.machine, state, next_in=AFTER_A_COMMAND)
+    return state
+
+
+def _end(command: PowerCommand, state: PowerCommand.State, message: str) -> None:
+    command.state, command.message, command.ended_at, command.lease_until = state, message[:500], now(), None
+    command.save(update_fields=["state", "message", "ended_at", "lease_until"])
+    doorbell.tell_pages(machine=command.machine_id)
+    logger.info("%s: power %s asked by %s: %s", command.machine.name, command.action, command.asked_by, message)

@@ -1,0 +1,43 @@
+"""The life of a machine, as a table. Nothing here touches the database."""
+
+from django.db.models import TextChoices
+
+
+class State(TextChoices):
+    """What a machine is for at this moment. `failed` is how an install ended, not a state of the machine."""
+
+    NEW = "new", "New"  # in the inventory, never looked at from inside
+    FREE = "free", "Free"
+    INSTALLING = "installing", "Installing"
+    WARM = "warm", "Warm"  # its OS is installed and waits for an owner
+    IN_USE = "in_use", "In use"
+    RELEASING = "releasing", "Releasing"
+    ERASING = "erasing", "Erasing"
+    ASIDE = "aside", "Set aside"
+    BROKEN = "broken", "Broken"
+    RETIRED = "retired", "Retired"
+
+
+class NotAllowed(Exception):
+    """This cannot happen to a machine in its present state."""
+
+
+INSTALLABLE = frozenset({State.NEW, State.FREE, State.WARM, State.IN_USE})
+
+#   verb                may happen in                                   leads to
+TRANSITIONS: dict[str, tuple[frozenset[State], State]] = {
+    "inspected": (frozenset({State.NEW}), State.FREE),
+    "install": (INSTALLABLE, State.INSTALLING),
+    "installed": (frozenset({State.INSTALLING}), State.IN_USE),
+    "install_failed": (frozenset({State.INSTALLING}), State.FREE),
+    "set_aside": (frozenset({State.NEW, State.FREE, State.WARM, State.IN_USE, State.BROKEN}), State.ASIDE),
+    "take_back": (frozenset({State.ASIDE}), State.FREE),
+}
+
+
+def after(state: str, verb: str) -> State:
+    """The state a machine is in after `verb`. Raises NotAllowed."""
+    sources, target = TRANSITIONS[verb]
+    if state not in sources:
+        raise NotAllowed(f"cannot {verb.replace('_', ' ')} a machine that is {State(state).label.lower()}")
+    return target

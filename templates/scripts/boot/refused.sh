@@ -1,0 +1,2 @@
+DODAI_GRANTED=no
+DODAI_REASON={{ reason | sh }}
