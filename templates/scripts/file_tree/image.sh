@@ -1,0 +1,116 @@
+# The image: where it is kept, fetching, checking and copying it.
+
+readonly SPARE_MEMORY_BYTES=$((128 * MIB)) # what the copy itself, its page cache and the tools need
+
+# In memory where it fits safely, else on the file system that has room: the ephemeral one, or the new root.
+place_image() {
+    local available
+    available=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
+    need_space "$ROOT" "$IMAGE_UNPACKED_BYTES" "the unpacked image"
+    mkdir -p /mnt/image
+    if [[ $((IMAGE_BYTES + SPARE_MEMORY_BYTES)) -le $available ]]; then
+        mount -t tmpfs -o "size=$((IMAGE_BYTES + MIB)),mode=700" tmpfs /mnt/image
+        IMAGE=/mnt/image/image
+        return
+    fi
+    if [[ $EPHEMERAL -gt 0 ]]; then
+        mount -t ext4 -o nosuid,nodev,noatime "$PART$EPHEMERAL" /mnt/image
+        IMAGE=/mnt/image/.dodai-image
+        [[ $(free_bytes /mnt/image) -le $IMAGE_BYTES ]] || return 0
+        umount /mnt/image
+    fi
+    IMAGE=$ROOT/.dodai-image
+    need_space "$ROOT" $((IMAGE_UNPACKED_BYTES + IMAGE_BYTES)) "the image and what it unpacks to"
+}
+
+need_space() {
+    local free
+    free=$(free_bytes "$1")
+    [[ $free -ge $2 ]] || fail space "The root file system has $((free / MIB)) MiB free, $3 needs $(($2 / MIB)) MiB: give it more."
+}
+
+free_bytes() {
+    stat -f -c '%S %a' "$1" | awk '{ printf "%d", $1 * $2 }'
+}
+
+used_bytes() {
+    stat -f -c '%S %b %f' "$1" | awk '{ printf "%d", $1 * ($2 - $3) }'
+}
+
+fetched_bytes() {
+    stat -c %s "$IMAGE" 2>/dev/null || echo 0
+}
+
+# Goes on where it stopped, as long as bytes come within half an hour.
+fetch_image() {
+    local pause=1 code status before give_up_at=$((SECONDS + RETRY_SECONDS))
+    while before=$(fetched_bytes) && [[ $before -lt $IMAGE_BYTES ]]; do
+        code=0
+        status=$(curl --silent --show-error --fail --location --continue-at - --connect-timeout 10 --speed-limit 1 \
+            --speed-time 60 --output "$IMAGE" --write-out '%{http_code}' "$IMAGE_URL") || code=$?
+        [[ $code -ne 0 ]] || break
+        case $code in
+        23) fail space "No room for the image where it was to be kept ($IMAGE)." ;;
+        33) rm -f "$IMAGE" ;; # the server cannot go on in the middle
+        esac
+        [[ $status != 4?? ]] || fail fetch "The server answered HTTP $status for $IMAGE_URL."
+        [[ $(fetched_bytes) -le $before ]] || { give_up_at=$((SECONDS + RETRY_SECONDS)) pause=1; }
+        [[ $SECONDS -lt $give_up_at ]] || fail fetch "No bytes of $IMAGE_URL in $RETRY_SECONDS s (curl's code $code)."
+        echo "fetch: curl ended with code $code after $(fetched_bytes) bytes; going on in $pause s"
+        sleep "$pause"
+        pause=$((pause * 2 < 30 ? pause * 2 : 30))
+    done
+    [[ $(fetched_bytes) -eq $IMAGE_BYTES ]] ||
+        fail digest "The image is $(fetched_bytes) bytes long, not the $IMAGE_BYTES that were planned."
+}
+
+hash_image() {
+    exec openssl dgst -sha256 -r <"$IMAGE" >"$WORK/digest"
+}
+
+# How far the hash has read.
+hashed_bytes() {
+    awk '/^pos:/ { print $2 }' "/proc/$worker/fdinfo/0" 2>/dev/null || echo 0
+}
+
+check_digest() {
+    local found
+    read -r found _ <"$WORK/digest"
+    [[ $found == "$IMAGE_SHA256" ]] ||
+        fail digest "The image $IMAGE_NAME has the SHA-256 $found, the catalogue says $IMAGE_SHA256. It was not unpacked."
+}
+
+copied_bytes() {
+    echo $(($(used_bytes "$ROOT") - used_before))
+}
+
+copy_image() {
+    cause=image
+    case $IMAGE_KIND in
+    ext4) copy_ext4 ;;
+    tar.zst) copy_tar ;;
+    *) fail image "The image $IMAGE_NAME is of the kind $IMAGE_KIND, which this script does not know." ;;
+    esac
+}
+
+copy_ext4() {
+    local held
+    modprobe --quiet --all loop ext4 || true
+    mkdir -p /mnt/source
+    mount -t ext4 -o loop,ro,nosuid,nodev,noexec "$IMAGE" /mnt/source
+    held=$(used_bytes /mnt/source)
+    need_space "$ROOT" "$held" "the tree in the image"
+    rsync --archive --hard-links --acls --xattrs --sparse --numeric-ids --one-file-system \
+        --exclude=/lost+found --exclude=/.dodai-image /mnt/source/ "$ROOT/"
+    umount /mnt/source
+}
+
+copy_tar() {
+    tar --extract --file="$IMAGE" --directory="$ROOT" --use-compress-program='zstd --decompress --quiet' --preserve-permissions \
+        --same-owner --numeric-owner --xattrs --xattrs-include='*' --acls --exclude='./.dodai-image' --warning=no-timestamp
+}
+
+remove_image() {
+    rm -f "$IMAGE"
+    ! mountpoint -q /mnt/image || umount /mnt/image
+}

@@ -1,0 +1,97 @@
+#!/bin/bash
+# Copies a file tree onto this machine's disk and makes it boot. Runs in Dodai's ramdisk.
+# Nothing is written before the server has granted it (`ask_grant`); nothing of the image is ever run.
+
+set -Eeuo pipefail
+
+{% include "lib.sh" %}
+
+readonly IMAGE_URL={{ image.url | sh }}
+readonly IMAGE_SHA256={{ image.sha256 | sh }}
+readonly IMAGE_BYTES={{ image.size_bytes | int | sh }}
+readonly IMAGE_UNPACKED_BYTES={{ image.unpacked_bytes | int | sh }}
+readonly IMAGE_KIND={{ image.kind | sh }}
+readonly IMAGE_NAME={{ image.name | sh }}
+readonly IMAGE_LABEL=${IMAGE_NAME//[^A-Za-z0-9 ._+-]/_}
+readonly PLANNED_SERIAL={{ disk.serial | sh }}
+readonly PLANNED_WWN={{ disk.wwn | sh }}
+readonly ROOT=/mnt/root
+readonly ESP=/mnt/esp
+
+{% include "facts.sh" %}
+
+{% include "file_tree/disk.sh" %}
+
+{% include "file_tree/image.sh" %}
+
+{% include "file_tree/configure.sh" %}
+
+{% include "file_tree/bootloader.sh" %}
+
+# The first write of any kind comes after this.
+ask_grant() {
+    phase=grant
+    jq --arg path "$DISK" '. + {disk: (.disks[] | select(.path == $path))}' "$WORK/facts.json" >"$WORK/grant.json"
+    post grant "$WORK/grant.json"
+    cp "$WORK/answer" "$WORK/settings"
+    DODAI_GRANTED=no
+    # shellcheck source=/dev/null
+    . "$WORK/settings"
+    if [[ $DODAI_GRANTED != yes ]]; then
+        say "Dodai did not grant the installation: ${DODAI_REASON:-no reason given}. Nothing was written."
+        exit 0
+    fi
+    say "granted: this machine becomes $DODAI_HOSTNAME"
+}
+
+say "installing $IMAGE_NAME"
+phase=facts
+collect_facts
+post event/install "$WORK/facts.json"
+cause=disk
+choose_disk
+cause=script
+ask_grant
+plan_partitions
+number_partitions
+
+begin_phase partition
+run_worker no_bytes 0 prepare_disk
+cause=disk
+mount_new_system
+ROOT_UUID=$(uuid_of "${PART}3")
+
+cause=fetch
+place_image
+begin_phase fetch "$IMAGE_BYTES"
+run_worker fetched_bytes "$IMAGE_BYTES" fetch_image
+report_progress "$IMAGE_BYTES" "$IMAGE_BYTES"
+
+begin_phase verify "$IMAGE_BYTES"
+run_worker hashed_bytes "$IMAGE_BYTES" hash_image
+check_digest
+
+begin_phase copy "$IMAGE_UNPACKED_BYTES"
+used_before=$(used_bytes "$ROOT")
+run_worker copied_bytes "$IMAGE_UNPACKED_BYTES" copy_image
+remove_image
+report_progress "$(copied_bytes)" "$IMAGE_UNPACKED_BYTES"
+
+begin_phase configure
+configure_system
+
+begin_phase bootloader
+cause=bootloader
+find_kernel
+check_kernel_arguments
+write_grub_configuration
+run_worker no_bytes 0 install_grub
+set_boot_order
+cause=disk
+run_worker no_bytes 0 unmount_all
+end_phase
+send_log
+jq -n --arg boot_order "$BOOT_ORDER_TEXT" --argjson seconds "{$phases_json}" '{$boot_order, $seconds}' >"$WORK/done.json"
+phase=install_reboot
+post event/install_reboot "$WORK/done.json"
+say "installed; waiting for the restart"

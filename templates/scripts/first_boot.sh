@@ -1,0 +1,64 @@
+#!/bin/sh
+# Tells Dodai that this system is up, once, and then removes itself. Written by the installer.
+
+folder=/etc/dodai
+url=$(cat "$folder/first-boot.url") || exit 0
+give_up_after=1800
+
+# Prints the HTTP status, or 000. The address is a secret: curl and GNU wget get it by their standard input.
+call() {
+    if command -v curl >/dev/null 2>&1; then
+        printf 'url = "%s"\n' "$url" |
+            curl --silent --output /dev/null --write-out '%{http_code}' --max-time 30 --request POST --config -
+    elif wget --version >/dev/null 2>&1; then
+        printf '%s\n' "$url" | wget --quiet --server-response --output-document=/dev/null --timeout=30 --tries=1 \
+            --post-data='' --input-file=- 2>&1 | awk '$1 ~ /^HTTP/ { status = $2 } END { print status ? status : "000" }'
+    elif command -v wget >/dev/null 2>&1; then
+        # busybox: no status, but an error names it
+        if said=$(wget -q -T 30 -O /dev/null --post-data '' "$url" 2>&1); then
+            echo 200
+        else
+            case $said in *' 410'*) echo 410 ;; *' 404'*) echo 404 ;; *) echo 000 ;; esac
+        fi
+    else
+        call_with_bash
+    fi
+}
+
+# A minimal system may have neither, but bash can open a connection (http only).
+call_with_bash() {
+    bash -c '
+        [[ $1 =~ ^http://([^/:]+)(:([0-9]+))?(/.*)$ ]] || exit 1
+        exec 3<>"/dev/tcp/${BASH_REMATCH[1]}/${BASH_REMATCH[3]:-80}" || exit 1
+        printf "POST %s HTTP/1.0\r\nHost: %s\r\nContent-Length: 0\r\n\r\n" "${BASH_REMATCH[4]}" "${BASH_REMATCH[1]}" >&3
+        read -r -t 30 _ status _ <&3 && echo "$status"' dodai "$url" 2>/dev/null || echo 000
+}
+
+remove() {
+    rm -f "$folder/first-boot.url" "$folder/first-boot" /etc/systemd/system/dodai-first-boot.service \
+        /etc/systemd/system/multi-user.target.wants/dodai-first-boot.service
+}
+
+pause=1
+waited=0
+unknown=0
+while [ "$waited" -lt "$give_up_after" ]; do
+    status=$(call)
+    case $status in
+    2?? | 410)
+        remove
+        exit 0
+        ;;
+    404)
+        unknown=$((unknown + 1))
+        if [ "$unknown" -ge 3 ]; then
+            remove
+            exit 0
+        fi
+        ;;
+    esac
+    sleep "$pause"
+    waited=$((waited + pause))
+    pause=$((pause * 2 < 30 ? pause * 2 : 30))
+done
+exit 1

@@ -1,0 +1,181 @@
+# Shared by every script that runs in the ramdisk: the server's address, reports, failures, long work.
+# The including script has set -Eeuo pipefail. Exit codes tell nobody anything here; what is posted does.
+
+readonly SERVER={{ server | sh }}
+readonly WORK=/run/dodai
+readonly LOG=$WORK/log
+readonly RETRY_SECONDS=1800
+
+umask 077
+mkdir -p "$WORK"
+: >"$LOG"
+# Passed to curl by file: a command line can be read by every process.
+printf 'Authorization: Bearer %s\n' {{ token | sh }} >"$WORK/header"
+
+phase=start
+cause=script
+worker=
+http_status=
+
+# One line on the console and in the log, with the uptime as the kernel's own lines have it.
+say() {
+    local uptime
+    read -r uptime _ </proc/uptime
+    printf '[%s] dodai: %s\n' "$uptime" "$*" | tee -a "$LOG"
+}
+
+uptime_hundredths() {
+    local uptime
+    read -r uptime _ </proc/uptime
+    REPLY=$((10#${uptime/./}))
+}
+
+# call PATH FILE [SECONDS]: post a file; sets http_status (000: no answer) and leaves the answer in $WORK/answer.
+call() {
+    local type=application/json
+    [[ $2 == *.json ]] || type='text/plain; charset=utf-8'
+    http_status=$(curl --silent --show-error --header @"$WORK/header" --header "Content-Type: $type" --data-binary @"$2" \
+        --output "$WORK/answer" --write-out '%{http_code}' --connect-timeout 5 --max-time "${3:-30}" \
+        "$SERVER/$1" 2>>"$LOG") || http_status=000
+}
+
+# post PATH FILE: until the server has taken it. Ends the script when the attempt has ended.
+post() {
+    local pause=1 unknown=0 give_up_at=$((SECONDS + RETRY_SECONDS))
+    while :; do
+        call "$1" "$2"
+        case $http_status in
+        2??) return 0 ;;
+        410) attempt_ended ;;
+        404)
+            unknown=$((unknown + 1))
+            [[ $unknown -lt 3 ]] || attempt_ended
+            ;;
+        400 | 413)
+            say "Dodai did not understand $1 (HTTP $http_status): $(head -c 300 "$WORK/answer")"
+            return 1
+            ;;
+        esac
+        if [[ $SECONDS -ge $give_up_at ]]; then
+            say "no answer from $SERVER in $RETRY_SECONDS s; giving up"
+            stop_worker
+            exit 1
+        fi
+        say "no answer to $1 (HTTP $http_status); again in $pause s"
+        sleep "$pause"
+        pause=$((pause * 2 < 30 ? pause * 2 : 30))
+    done
+}
+
+# 410, or a token nobody knows: nothing may be written any more.
+attempt_ended() {
+    stop_worker
+    sync
+    say "this attempt has ended (HTTP $http_status); stopped writing"
+    exit 0
+}
+
+# The worker has a process group of its own, so that all it started goes with it.
+stop_worker() {
+    local tries=0
+    [[ -n $worker ]] || return 0
+    kill -TERM -- "-$worker" 2>/dev/null || return 0
+    while kill -0 -- "-$worker" 2>/dev/null && [[ $tries -lt 50 ]]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -KILL -- "-$worker" 2>/dev/null || true
+    worker=
+}
+
+# fail CAUSE MESSAGE: stop with words for the operator. In the worker, the main script reports them.
+fail() {
+    report_failure "$1" "$2" "" ""
+}
+
+on_error() {
+    report_failure "$cause" "The command ended with code $1." "$2" "$3"
+}
+
+report_failure() {
+    trap - ERR
+    if [[ $BASHPID != "$$" ]]; then
+        printf '%s\0%s\0%s\0%s\0' "$@" >"$WORK/failure"
+        exit 1
+    fi
+    stop_worker
+    say "FAILED in phase $phase, cause $1: $2${3:+ (line $3: $4)}"
+    tail -n 40 "$LOG" >"$WORK/last"
+    jq -n --arg cause "$1" --arg message "$2" --arg phase "$phase" --arg line "$3" --arg command "${4:0:500}" \
+        --rawfile output "$WORK/last" '{$cause, $message, $phase, line: ($line | tonumber? // null),
+        $command, output: $output[-6000:]}' >"$WORK/failed.json"
+    post event/failed "$WORK/failed.json" || true
+    exit 1
+}
+
+trap 'on_error "$?" "$LINENO" "$BASH_COMMAND"' ERR
+
+# run_worker MEASURE TOTAL_BYTES COMMAND...: run a command or function beside this script and report every second how
+# many bytes MEASURE prints. Fails as the command failed; ends when the server says that the attempt has.
+run_worker() {
+    local measure=$1 total=$2 status=0 tick ended
+    shift 2
+    rm -f "$WORK/failure"
+    set -m
+    ("$@") </dev/null >>"$LOG" 2>&1 &
+    worker=$!
+    set +m
+    while :; do
+        sleep 1 &
+        tick=$!
+        ended=
+        status=0
+        wait -n -p ended "$worker" "$tick" || status=$?
+        [[ ${ended:-} == "$tick" ]] || break
+        report_progress "$($measure)" "$total"
+    done
+    worker=
+    [[ $status -ne 0 ]] || return 0
+    worker_failed "$status" "$1"
+}
+
+worker_failed() {
+    local -a told=()
+    [[ ! -s $WORK/failure ]] || mapfile -d '' -t told <"$WORK/failure"
+    report_failure "${told[0]:-$cause}" "${told[1]:-It ended with code $1.}" "${told[2]:-}" "${told[3]:-$2}"
+}
+
+no_bytes() {
+    echo 0
+}
+
+# One try with a short limit: the work must not wait for a slow server.
+report_progress() {
+    printf '{"phase": "%s", "done_bytes": %d, "total_bytes": %d}\n' "$phase" "${1:-0}" "$2" >"$WORK/progress.json"
+    call event/progress "$WORK/progress.json" 5
+    [[ $http_status != 410 ]] || attempt_ended
+}
+
+# begin_phase NAME [TOTAL_BYTES]
+begin_phase() {
+    end_phase
+    phase=$1
+    say "phase $phase"
+    printf '{"phase": "%s", "done_bytes": 0, "total_bytes": %d}\n' "$phase" "${2:-0}" >"$WORK/progress.json"
+    post event/progress "$WORK/progress.json"
+}
+
+phases_json=
+phase_began=0
+end_phase() {
+    local elapsed
+    uptime_hundredths
+    elapsed=$((REPLY - phase_began))
+    phase_began=$REPLY
+    phases_json+=$(printf '%s"%s": %d.%02d' "${phases_json:+, }" "$phase" $((elapsed / 100)) $((elapsed % 100)))
+}
+
+send_log() {
+    tail -c 60000 "$LOG" >"$WORK/log.txt"
+    post event/log "$WORK/log.txt" || true
+}
