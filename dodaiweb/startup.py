@@ -52,15 +52,26 @@ def addresses(options: Options) -> list[Address]:
 
 def children(options: Options) -> list[Child]:
     """The processes that run all the time, one line each; a new one is a line more."""
-    machines_reach = {"host": options.provision_host}
-    table = [
-        _command("web", host=options.host, port=options.port),
-        _command("provision", port=options.provision_port, **machines_reach),
-        _command("images", port=options.image_port, **machines_reach),
+    machines_reach = ("--host", options.provision_host)
+    return [
+        _command("web", "--host", options.host, "--port", options.port),
+        _command("provision", *machines_reach, "--port", options.provision_port),
+        _command("images", *machines_reach, "--port", options.image_port),
         _command("watchdog"),
         _command("poll_power"),
+        *(_command("worker", name=f"worker-{number}") for number in range(1, options.workers + 1)),
     ]
-    return table + [_command("worker", name=f"worker-{number}") for number in range(1, options.workers + 1)]
+
+
+def lab_children(options: Options) -> list[Child]:
+    """The practice servers, and beside them what builds their ramdisk and image, registers and inspects them."""
+    count = options.lab
+    listener = addresses(options)[1]
+    ports = ("--provision-port", options.provision_port, "--image-port", options.image_port)
+    return [
+        _command("lab", "run", "--count", count, *ports, "--server-host", listener.reachable_host),
+        _command("prepare", "--lab", count, restart=Restart.ON_FAILURE, tries=PREPARE_TRIES),
+    ]
 
 
 def start(supervisor: Supervisor, options: Options, say: Callable[[str], None]) -> str | None:
@@ -76,38 +87,20 @@ def start(supervisor: Supervisor, options: Options, say: Callable[[str], None]) 
     return _first_password(supervisor)
 
 
-def start_lab(supervisor: Supervisor, options: Options) -> None:
-    """Start the practice servers, and beside them what builds their ramdisk and their image."""
-    supervisor.start(
-        _command(
-            "lab",
-            "run",
-            count=options.lab,
-            provision_port=options.provision_port,
-            image_port=options.image_port,
-            name="lab",
-        )
-    )
-    supervisor.start(
-        _command("prepare", lab=options.lab, name="prepare", restart=Restart.ON_FAILURE, tries=PREPARE_TRIES)
-    )
-
-
 def _command(
     command: str,
-    *arguments: str,
+    *arguments: str | int,
     name: str | None = None,
     restart: Restart = Restart.ALWAYS,
     tries: int | None = None,
-    **options: object,
 ) -> Child:
-    run = partial(_call, command, *arguments, **options)
+    run = partial(_call, command, *(str(argument) for argument in arguments))
     return Child(name or command, run, restart=restart, tries=tries)
 
 
-def _call(command: str, *arguments: str, **options: object) -> None:
+def _call(command: str, *arguments: str) -> None:
     try:
-        call_command(command, *arguments, **options)
+        call_command(command, *arguments)
     except CommandError as error:
         sys.exit(str(error))
 

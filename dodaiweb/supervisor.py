@@ -92,7 +92,7 @@ class Supervisor:
         self.start(child)
         while child.name not in self._codes:
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{child.name} did not end within {seconds:.0f} s")
+                raise ChildFailed(f"{child.name} did not end within {seconds:g} s")
             self.turn(deadline)
         if code := self._codes[child.name]:
             raise ChildFailed(f"{child.name} failed ({_ending(code)})")

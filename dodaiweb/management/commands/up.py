@@ -48,9 +48,9 @@ class Command(BaseCommand):
 
     def _start(self, supervisor: Supervisor, chosen: Options, log: "_Log") -> None:
         password = startup.start(supervisor, chosen, log.note)
-        has_lab = bool(chosen.lab) and _lab_is_possible(log)
-        if has_lab:
-            startup.start_lab(supervisor, chosen)
+        if chosen.lab and _lab_is_possible(log):
+            for child in startup.lab_children(chosen):
+                supervisor.start(child)
         login = f"  user {first_user.NAME}  password {password}" if password else ""
         log.note(f"ready: {_address(chosen)}{login}")
 

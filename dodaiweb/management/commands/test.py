@@ -1,0 +1,66 @@
+"""`manage.py test`: every check there is, in order, on real databases, a real queue and real virtual machines."""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from dodaiweb.testing import needs, stages
+from dodaiweb.testing.stages import Result, Stage
+
+
+class Command(BaseCommand):
+    help = "Run all checks and tests. Arguments it does not know go to pytest, which then runs alone, on SQLite."
+    requires_system_checks = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Take the arguments as they are: Django's parser would refuse those that are for pytest."""
+        parser = argparse.ArgumentParser(prog="manage.py test", description=self.help)
+        self.add_arguments(parser)
+        known, others = parser.parse_known_args(argv[2:])
+        self.handle(fast=known.fast, pytest_arguments=others)
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--fast", action="store_true", help="leave out PostgreSQL, the lab and the browser")
+
+    def handle(self, *args: str, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
+        pytest_arguments = options.get("pytest_arguments", [])
+        started = time.monotonic()
+        complete = needs.install_missing()
+        try:
+            results = self._run(stages.chosen(fast=options["fast"], pytest_arguments=pytest_arguments))
+        except KeyboardInterrupt:
+            sys.exit("Interrupted; what had been started has ended.")
+        self._summarise(results, time.monotonic() - started)
+        if not complete:
+            self.stdout.write("Debian packages are missing (the line for apt is at the top); some tests need them.")
+        sys.exit(any(result.problem for result in results))
+
+    def _run(self, chosen: Sequence[Stage]) -> list[Result]:
+        results = []
+        for number, stage in enumerate(chosen, start=1):
+            self.stdout.write(f"\n=== {number}/{len(chosen)} {stage.name} ".ljust(100, "="))
+            self.stdout.flush()
+            results.append(stages.run(stage))
+        return results
+
+    def _summarise(self, results: Sequence[Result], seconds: float) -> None:
+        self.stdout.write("\n" + "=" * 99)
+        for result in results:
+            self.stdout.write(f"{result.name:<24}{result.seconds:>7.1f} s   {result.problem or 'ok'}")
+        self.stdout.write(f"{'all':<24}{seconds:>7.1f} s   {_verdict(results)}")
+
+
+def _verdict(results: Sequence[Result]) -> str:
+    failed = [result.name for result in results if result.problem]
+    return f"FAILED: {', '.join(failed)}" if failed else "ok"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

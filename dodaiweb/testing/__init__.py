@@ -1,0 +1,1 @@
+"""What `manage.py test` runs, and the servers that the tests need."""

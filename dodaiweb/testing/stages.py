@@ -1,0 +1,108 @@
+"""The stages of a test run, in order, and how one of them is run."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from dodaiweb.options import ROOT
+from dodaiweb.testing import postgres
+
+Environment = Callable[[], AbstractContextManager[Mapping[str, str]]]
+
+
+def _plain() -> AbstractContextManager[Mapping[str, str]]:
+    return nullcontext({})
+
+
+@contextmanager
+def _on_postgres() -> Iterator[Mapping[str, str]]:
+    with postgres.cluster() as url:
+        yield {"DODAI_DATABASE_URL": url}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One program that says by its exit code whether all is well."""
+
+    name: str
+    command: tuple[str, ...]
+    limit_seconds: int = 300
+    is_quick: bool = True  # `test --fast` runs it
+    environment: Environment = _plain
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a stage ended."""
+
+    name: str
+    problem: str  # empty: none
+    seconds: float
+
+
+def _pytest(*arguments: str) -> tuple[str, ...]:
+    return ("-m", "pytest", *arguments)
+
+
+STAGES = (
+    Stage("lint", ("-m", "ruff", "check", ".")),
+    Stage("types", ("-m", "mypy")),
+    Stage("layers", ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")),
+    Stage("checks", ("manage.py", "check", "--fail-level", "WARNING")),
+    Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
+    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 600),
+    Stage("tests on PostgreSQL", _pytest("--only-database"), 400, is_quick=False, environment=_on_postgres),
+    Stage("lab", _pytest("-m", "lab"), 900, is_quick=False),
+    Stage("browser", _pytest("-m", "browser"), 400, is_quick=False),
+)
+
+
+def chosen(*, fast: bool, pytest_arguments: Sequence[str]) -> list[Stage]:
+    """The stages to run. With arguments of pytest: only pytest, with those, on SQLite."""
+    if pytest_arguments:
+        return [Stage("pytest", _pytest(*pytest_arguments), 3600)]
+    return [stage for stage in STAGES if stage.is_quick or not fast]
+
+
+def run(stage: Stage) -> Result:
+    """Run one stage with its words on the terminal; never longer than its limit."""
+    started = time.monotonic()
+    try:
+        with stage.environment() as environment:
+            problem = _run(stage, environment)
+    except postgres.PostgresProblem as error:
+        problem = str(error)
+    return Result(stage.name, problem, time.monotonic() - started)
+
+
+def _run(stage: Stage, environment: Mapping[str, str]) -> str:
+    sys.stdout.flush()
+    variables = {**os.environ, **environment}
+    variables.pop("DJANGO_SETTINGS_MODULE", None)  # pytest must not load the settings before tests/conftest.py
+    # A session of its own, so that all of a stage can be ended, with whatever it started.
+    process = subprocess.Popen([sys.executable, *stage.command], cwd=ROOT, env=variables, start_new_session=True)
+    try:
+        code = process.wait(timeout=stage.limit_seconds)
+    except subprocess.TimeoutExpired:
+        return f"not done after {stage.limit_seconds} s"
+    finally:
+        _end(process)
+    if code == 5 and "pytest" in stage.command:
+        return "ran no test"
+    return f"exit code {code}" if code else ""
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # also what a stage left behind that ended by itself
+    process.wait(timeout=10)

@@ -1,0 +1,149 @@
+"""The real `manage.py up`, driven from outside: for tests and for the programs in tests/bench."""
+
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = ROOT / "manage.py"
+READY = r"^ready: (?P<url>\S+)(?:  user (?P<user>\S+)  password (?P<password>\S+))?$"
+
+
+def free_ports() -> tuple[int, int]:
+    """A port for the pages, and one for the provisioning listener with a free one after it."""
+    while True:
+        with socket.socket() as pages, socket.socket() as provision, socket.socket() as images:
+            pages.bind(("127.0.0.1", 0))
+            provision.bind(("127.0.0.1", 0))
+            try:
+                images.bind(("127.0.0.1", provision.getsockname()[1] + 1))
+            except (OSError, OverflowError):
+                continue
+            return pages.getsockname()[1], provision.getsockname()[1]
+
+
+@dataclass
+class Up:
+    """One run of `up`. As a context it is stopped at the end, whatever happened."""
+
+    data: Path
+    options: tuple[str, ...] = ("--no-lab",)
+    ports: tuple[int, int] = field(default_factory=free_ports)
+    output: str = ""
+
+    def __enter__(self) -> "Up":
+        command = [sys.executable, str(MANAGE), "up", "--data", str(self.data), *self.options]
+        command += ["--port", str(self.ports[0]), "--provision-port", str(self.ports[1])]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DODAI_")}
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=environment,
+        )
+        assert self.process.stdout
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self.process.stdout, selectors.EVENT_READ)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop(signal.SIGKILL)
+        self._selector.close()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def wait_for(self, pattern: str, *, seconds: float = 40) -> re.Match[str]:
+        """The first match of `pattern` in what it has printed. Raises AssertionError with its words if none comes."""
+        deadline = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.output, re.MULTILINE)):
+            assert time.monotonic() < deadline, f"no {pattern!r} within {seconds} s in:\n{self.output}"
+            if not self._hear(min(0.2, max(0.0, deadline - time.monotonic()))):
+                match = re.search(pattern, self.output, re.MULTILINE)
+                assert match, f"it ended without {pattern!r}:\n{self.output}"
+                return match
+        return match
+
+    def wait_ready(self, *, seconds: float = 40) -> re.Match[str]:
+        """Its line `ready: ...`; groups url, user, password."""
+        return self.wait_for(READY, seconds=seconds)
+
+    def finish(self, *, seconds: float = 20) -> int:
+        """Read to its end; its exit code."""
+        deadline = time.monotonic() + seconds
+        while self._hear(0.2):
+            assert time.monotonic() < deadline, f"still there after {seconds} s:\n{self.output}"
+        return self.process.wait(timeout=10)
+
+    def stop(self, number: int = signal.SIGINT, *, seconds: float = 20) -> int:
+        """Send it a signal and wait for its end; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.finish(seconds=seconds)
+
+    def pid_of(self, name: str) -> int:
+        """The process of one child, by its name."""
+        return next(pid for pid in descendants(self.process.pid) if comm(pid) == name)
+
+    def _hear(self, seconds: float) -> bool:
+        if not self._selector.select(seconds):
+            return True
+        assert self.process.stdout
+        chunk = os.read(self.process.stdout.fileno(), 65536)
+        self.output += chunk.decode(errors="replace")
+        return bool(chunk)
+
+
+def descendants(pid: int) -> list[int]:
+    """`pid` and all processes below it."""
+    parents: dict[int, list[int]] = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = Path("/proc", entry, "stat").read_text()
+        except OSError:
+            continue  # it has just ended
+        parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry))
+    found = [pid]
+    for each in found:
+        found.extend(parents.get(each, []))
+    return found
+
+
+def comm(pid: int) -> str:
+    """The short name of a process."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def is_gone(pid: int, *, seconds: float = 10) -> bool:
+    """Whether the process ends within `seconds`; one that nobody has reaped yet counts as ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory of a process with shared pages counted in parts (proc(5), smaps_rollup)."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0  # it has just ended
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
