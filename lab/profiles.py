@@ -1,0 +1,159 @@
+"""What each practice server is: its hardware, its names, its BMC's address.
+
+The same data folder gives the same servers every time: names, MACs, serials, BMC ports and passwords are chosen once
+and kept in `lab/fleet.json` (0600), so that two data folders can run side by side and an inventory stays true.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import secrets
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Firmware = Literal["bios", "uefi"]
+DiskBus = Literal["virtio", "nvme", "ahci"]
+BootOrder = Literal["disk", "network"]
+
+MEMORY_MIB = 384
+DISK_GIB = 4
+BMC_HOST = "127.0.0.1"
+BMC_USER = "admin"
+BMC_PORTS = range(20_000, 30_000)  # above the privileged ports, below Linux's ephemeral ones (32768 and up)
+SERVER_ADDRESS = "10.0.2.100"  # where every guest finds Dodai, whichever of the two networks it is on
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One practice server. `boot_order` is what its firmware does when the BMC asks for nothing else; `native_pxe`
+    says that its firmware's own PXE is wanted instead of QEMU's iPXE ROM (the running lab's status says if it got it).
+    """
+
+    name: str
+    firmware: Firmware
+    mac: str
+    serial: str
+    uuid: str
+    disk_serial: str
+    disk_bus: DiskBus
+    bmc_port: int
+    bmc_password: str = field(repr=False)
+    boot_order: BootOrder = "disk"
+    native_pxe: bool = False
+    disk_gib: int = DISK_GIB
+    memory_mib: int = MEMORY_MIB
+    bmc_host: str = BMC_HOST
+    bmc_user: str = BMC_USER
+
+    @property
+    def chipset(self) -> Literal["pc", "q35"]:
+        """QEMU's machine type: the AHCI controller and the PCIe that UEFI likes come with q35."""
+        return "q35" if self.firmware == "uefi" or self.disk_bus == "ahci" else "pc"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    firmware: Firmware
+    disk_bus: DiskBus
+    boot_order: BootOrder = "disk"
+    native_pxe: bool = False
+
+
+_KINDS = (
+    _Kind("bios", "virtio"),
+    _Kind("uefi", "nvme"),
+    _Kind("uefi", "virtio", boot_order="network", native_pxe=True),
+    _Kind("bios", "ahci"),
+    _Kind("uefi", "ahci"),
+)
+
+
+def profiles(count: int, data: Path) -> list[Profile]:
+    """The first `count` practice servers of the data folder, the same at every call."""
+    with _fleet(data) as fleet:
+        return [_profile(number, fleet) for number in range(1, count + 1)]
+
+
+def folder(profile: Profile, data: Path) -> Path:
+    """Where the server keeps disk.qcow2, console.log, qemu.log, vars.fd (UEFI) and bmc.json."""
+    return lab_folder(data) / profile.name
+
+
+def lab_folder(data: Path) -> Path:
+    return data / "lab"
+
+
+def guest_urls(profile: Profile, provision_port: int, image_port: int) -> tuple[str, str]:
+    """The provisioning and image URLs as the guest sees them: the same for both of the lab's networks."""
+    del profile  # every kind of guest sees the same; the argument keeps callers honest should one ever differ
+    return f"http://{SERVER_ADDRESS}:{provision_port}", f"http://{SERVER_ADDRESS}:{image_port}"
+
+
+def _profile(number: int, fleet: dict[str, Any]) -> Profile:
+    name, kind = f"practice-{number}", _KINDS[(number - 1) % len(_KINDS)]
+    kept = fleet["guests"].setdefault(name, {})
+    if not kept:
+        kept.update(bmc_port=_free_port(fleet), bmc_password=secrets.token_hex(8))  # IPMI allows at most 20 bytes
+    digest = hashlib.sha256(f"{fleet['seed']} {name}".encode()).hexdigest()
+    return Profile(
+        name=name,
+        firmware=kind.firmware,
+        mac="52:54:00:" + ":".join(digest[i : i + 2] for i in (0, 2, 4)),
+        serial=f"LAB-{number}-{digest[6:12].upper()}",
+        uuid=str(uuid.uuid5(uuid.UUID(fleet["seed"]), name)),
+        disk_serial=f"LABDISK-{number}-{digest[12:18].upper()}",  # virtio-blk shows the first 20 characters only
+        disk_bus=kind.disk_bus,
+        bmc_port=kept["bmc_port"],
+        bmc_password=kept["bmc_password"],
+        boot_order=kind.boot_order,
+        native_pxe=kind.native_pxe,
+    )
+
+
+def _free_port(fleet: dict[str, Any]) -> int:
+    """A UDP port nobody uses now and no other server of this folder was given."""
+    given = {kept.get("bmc_port") for kept in fleet["guests"].values()}
+    for port in random.sample(BMC_PORTS, 200):  # at random: two folders that start at once do not collide
+        if port not in given and _is_free(port):
+            return port
+    raise OSError(f"no free UDP port for a practice BMC between {BMC_PORTS.start} and {BMC_PORTS.stop - 1}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((BMC_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _fleet(data: Path) -> Iterator[dict[str, Any]]:
+    """The kept choices, locked against another process that makes them at the same moment; written if changed."""
+    lab_folder(data).mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = lab_folder(data) / "fleet.json"
+    with (lab_folder(data) / "fleet.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = path.read_text() if path.exists() else ""
+        fleet = json.loads(before) if before else {"seed": str(uuid.uuid4()), "guests": {}}
+        yield fleet
+        after = json.dumps(fleet, indent=1)
+        if after != before:
+            _write_private(path, after)
+
+
+def _write_private(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,135 @@
+"""One practice server's hardware: its files and its QEMU command line."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.needs import OVMF_CODE, OVMF_VARS, program
+from lab.profiles import SERVER_ADDRESS, BootOrder, Profile, folder, guest_urls
+
+NIC_PATH = "/machine/peripheral/nic0"
+DISK_INDEX = 2  # the disk keeps its place; the network goes before or after it
+_IMAGE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Cable:
+    """What a guest is plugged into: QEMU's `-netdev`, whether its NIC brings iPXE along (else the firmware's own PXE
+    must find the way), and what to put before QEMU's command so that it runs there."""
+
+    netdev: str
+    ipxe_rom: bool
+    prefix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where Dodai listens on this host: all that a guest may reach."""
+
+    provision: int
+    image: int
+    host: str = "127.0.0.1"
+
+
+def confined_cable(profile: Profile, ports: Ports) -> Cable:
+    """QEMU's user-mode network, cut off from everything (`restrict=on`) but the two ports, each brought in by a
+    `socat` per connection. Needs no root."""
+    provision_url, _ = guest_urls(profile, ports.provision, ports.image)
+    options = ["user", "id=net0", "restrict=on", "ipv6=off", f"bootfile={provision_url}/boot.ipxe"]
+    for port in dict.fromkeys((ports.provision, ports.image)):
+        options.append(f"guestfwd=tcp:{SERVER_ADDRESS}:{port}-cmd:{program('socat')} - TCP:{ports.host}:{port}")
+    return Cable(",".join(options), ipxe_rom=True)
+
+
+def network_index(first: BootOrder) -> int:
+    """The NIC's bootindex that puts it before or after the disk."""
+    return DISK_INDEX - 1 if first == "network" else DISK_INDEX + 1
+
+
+def make_files(profile: Profile, data: Path) -> None:
+    """The disk and, for UEFI, the firmware's variables: made once, kept from then on. Raises LabError."""
+    home = folder(profile, data)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk = home / "disk.qcow2"
+    if not disk.exists():
+        new = disk.with_suffix(".new")
+        _make_disk(new, profile.disk_gib)
+        new.replace(disk)
+    variables = home / "vars.fd"
+    if profile.firmware == "uefi" and not variables.exists():
+        shutil.copyfile(OVMF_VARS, variables.with_suffix(".new"))
+        variables.with_suffix(".new").replace(variables)
+
+
+def command(
+    profile: Profile, data: Path, *, cable: Cable, first: BootOrder, accelerator: str, monitor_fd: int, console_fd: int
+) -> list[str]:
+    """The whole command. `setpriv` makes the kernel end QEMU with the thread that started it, whatever happens."""
+    return [
+        *cable.prefix,
+        *("setpriv", "--pdeathsig", "KILL", "--", program("qemu-system-x86_64") or "qemu-system-x86_64"),
+        *("-name", profile.name, "-nodefaults", "-no-user-config", "-display", "none"),
+        # Not elevateprivileges=deny: the user-mode network could start no socat then (it calls setsid).
+        *("-sandbox", "on,obsolete=deny,resourcecontrol=deny"),
+        *_machine(profile, accelerator),
+        *("-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=control"),
+        *("-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console"),
+        *_firmware(profile, folder(profile, data)),
+        *_network_card(profile, cable, first),
+        *_disk(profile, folder(profile, data) / "disk.qcow2"),
+    ]
+
+
+def _make_disk(path: Path, gib: int) -> None:
+    try:
+        done = subprocess.run(
+            [program("qemu-img") or "qemu-img", "create", "-q", "-f", "qcow2", str(path), f"{gib}G"],
+            capture_output=True, text=True, timeout=_IMAGE_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise LabError(f"qemu-img could not make {path}: {exc}") from exc
+    if done.returncode:
+        raise LabError(f"qemu-img could not make {path}: {done.stderr.strip()}")
+
+
+def _machine(profile: Profile, accelerator: str) -> list[str]:
+    speed = "tcg,tb-size=256" if accelerator == "tcg" else accelerator
+    return [
+        # graphics=off: SeaBIOS, and with it iPXE and GRUB, speak to the serial console as well.
+        *("-machine", f"{profile.chipset},graphics=off", "-accel", speed),
+        # Five-level page tables only make emulated memory accesses slower.
+        *("-cpu", "max,la57=off", "-smp", "1", "-m", str(profile.memory_mib), "-rtc", "base=utc"),
+        *("-uuid", profile.uuid),
+        *("-smbios", f"type=1,manufacturer=Dodai,product=Practice server,serial={profile.serial}"),
+        *("-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random"),
+        *("-boot", "strict=on,menu=off"),
+    ]
+
+
+def _firmware(profile: Profile, home: Path) -> list[str]:
+    if profile.firmware == "bios":
+        return []
+    return [
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={_escape(home / 'vars.fd')}"),
+    ]
+
+
+def _network_card(profile: Profile, cable: Cable, first: BootOrder) -> list[str]:
+    card = f"virtio-net-pci,id=nic0,netdev=net0,mac={profile.mac},bootindex={network_index(first)}"
+    return ["-netdev", cable.netdev, "-device", card if cable.ipxe_rom else f"{card},romfile="]
+
+
+def _disk(profile: Profile, path: Path) -> list[str]:
+    device = {"virtio": "virtio-blk-pci", "nvme": "nvme", "ahci": "ide-hd,bus=ide.0"}[profile.disk_bus]
+    return [
+        *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={_escape(path)}"),
+        *("-device", f"{device},id=disk0,drive=disk,serial={profile.disk_serial},bootindex={DISK_INDEX}"),
+    ]
+
+
+def _escape(path: Path) -> str:
+    """QEMU's options end at a comma; two stand for one."""
+    return str(path).replace(",", ",,")
