@@ -148,13 +148,8 @@ def _store(claim: Claim, method: InstallMethod, outcome: Outcome | StepFailed) -
             case Next():
                 save(install, **free)
                 _go_to(install, method, max(install.step + 1, _step_after_events(install)))
-            case WaitFor(silence, cap):
-                moment = now()
-                change(
-                    install, "wait", **free, awaited=method.waits[method.steps[install.step]], silence=silence,
-                    quiet_until=moment + silence, give_up_at=moment + cap, waits_since=moment, tries=0,
-                )  # fmt: skip
-                _go_on_if_said(install)
+            case WaitFor():
+                raise AssertionError(f"{method.slug}: a step that waits stands in `waits` and has no effect")
             case Again(after):
                 change(install, "wait", **free, awaited="", look_again_at=now() + after, tries=claim.install.tries)
 
@@ -168,12 +163,30 @@ def _go_on_if_said(install: Install) -> None:
 
 
 def _go_to(install: Install, method: InstallMethod, step: int) -> None:
-    if step < len(method.steps):
-        save(install, step=step, tries=0, look_again_at=None, give_up_at=now() + STEP_CAP)
-        _note_step(install)
-        ring()
-    else:
+    if step == len(method.steps):
         ending.finish(install)
+        return
+    save(install, step=step, tries=0, look_again_at=None, give_up_at=now() + STEP_CAP)
+    _note_step(install)
+    if method.steps[step] in method.waits:
+        _wait(install, method)
+    else:
+        ring()
+
+
+def _wait(install: Install, method: InstallMethod) -> None:
+    """A step that only waits needs no worker: it begins in the transaction that reached it."""
+    step = method.steps[install.step]
+    match method.run(step, Claim(install)):
+        case WaitFor(silence, cap):
+            moment = now()
+            change(
+                install, "wait", awaited=method.waits[step], silence=silence, quiet_until=moment + silence,
+                give_up_at=moment + cap, waits_since=moment,
+            )  # fmt: skip
+            _go_on_if_said(install)
+        case other:
+            raise AssertionError(f"{method.slug}: step {step} must wait, it returned {other}")
 
 
 def _step_after_events(install: Install) -> int:

@@ -3,8 +3,8 @@
 import logging
 from datetime import timedelta
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import close_old_connections, connection, transaction
+from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from machines import actions, doorbell
@@ -23,6 +23,7 @@ LIVE = (PowerCommand.State.ASKED, PowerCommand.State.RUNNING)
 
 def run_power_commands() -> None:
     """Carry out one due power command, or one more look at it."""
+    close_old_connections()
     command = _claim()
     if command is None:
         return
@@ -35,11 +36,13 @@ def run_power_commands() -> None:
         _end(command, PowerCommand.State.FAILED, str(exc))
 
 
-def due_power_commands() -> bool:
-    return _due().exists()
+def ring_for_due() -> None:
+    """Have a worker look again at power commands whose time has come."""
+    if _due().exists():
+        doorbell.ring(actions.JOB)
 
 
-def _due():  # type: ignore[no-untyped-def]
+def _due() -> QuerySet[PowerCommand]:
     moment = now()
     free = Q(lease_until=None) | Q(lease_until__lt=moment)
     return PowerCommand.objects.filter(free, state__in=LIVE, again_at__lte=moment).order_by("again_at")

@@ -5,7 +5,6 @@ its own slot and nothing else. Good for some hundred machines; a thousand want a
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -63,14 +62,6 @@ class Poller:
             return
         self._failures.pop(machine.pk, None)
         actions.record_power(machine, state, next_in=WHILE_HANDLED if machine.handled_by else EVERY)
-
-
-def run(stop: threading.Event) -> None:
-    """Poll until told to stop."""
-    poller = Poller()
-    while not stop.wait(0.25):
-        poller.turn()
-    poller.close()
 
 
 def _reading(machine: Machine) -> Callable[[], Power]:

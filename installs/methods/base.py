@@ -71,7 +71,8 @@ class InstallMethod:
     label: ClassVar[str]
     steps: ClassVar[tuple[str, ...]]
     waits: ClassVar[dict[str, str]]
-    """Step -> the event that ends it. The order of steps ranks the events: a later one ends earlier waits."""
+    """Step -> the event that ends it. Such a step returns WaitFor, has no effect and runs in the transaction that
+    reached it. The order of steps ranks the events: a later one ends earlier waits."""
     milestones: ClassVar[tuple[tuple[str, str], ...]]
     """What the timeline shows: (name of an event, phase or step; words for it while it goes on)."""
     done_label: ClassVar[str] = "Installed"

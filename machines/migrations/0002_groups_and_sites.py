@@ -12,7 +12,7 @@ OPERATOR = ("operate_machine", "install_machine", "add_machine", "change_machine
 def create(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     # Permissions are normally made after all migrations; the groups need them now.
     config = apps.get_app_config("machines")
-    config.models_module = config.models_module or True
+    config.models_module = True
     create_permissions(config, apps=apps, verbosity=0)
     permission, group = apps.get_model("auth", "Permission"), apps.get_model("auth", "Group")
     own = permission.objects.filter(content_type__app_label="machines")

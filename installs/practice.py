@@ -1,0 +1,98 @@
+"""Enters the lab's practice servers and their image into the inventory, as if an operator had."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.timezone import now
+
+from installs import actions, plan, ramdisk
+from installs.images import add_image
+from installs.models import Image, Install
+from installs.watching import follow
+from lab import profiles, tiny
+from machines.lifecycle import State
+from machines.models import Bmc, BootOrder, Disk, Interface, Machine, MachineType, Site
+
+SITE, BY = "practice", "dodai"
+RACK = "Practice"
+TINY_SWAP_MIB = 64
+
+Say = Callable[[str], None]
+
+
+def prepare(count: int, say: Say) -> None:
+    """Build what the practice servers need, enter them and look at the new ones. Doing it again is quick."""
+    ramdisk.build("lab", settings.DATA, say)
+    _enter_tiny(say)
+    fleet = profiles.profiles(count, settings.DATA)
+    machines = [register(profile) for profile in fleet]
+    retire_others({machine.name for machine in machines})
+    _inspect([machine for machine in machines if machine.inspected_at is None], say)
+    say(f"{len(machines)} practice servers are ready.")
+
+
+@transaction.atomic
+def register(profile: profiles.Profile) -> Machine:
+    """Enter one practice server, or bring its row up to date with the lab's data folder."""
+    kind, _ = MachineType.objects.get_or_create(name=f"practice-{profile.boot_order}-first", defaults={"boot_order": BootOrder(profile.boot_order)})
+    machine, is_new = Machine.objects.get_or_create(
+        name=profile.name,
+        defaults={"site": _site(), "type": kind, "serial": profile.serial, "uuid": profile.uuid, "rack": RACK, "unit": int(profile.name.rpartition("-")[2])},
+    )
+    if not machine.is_practice:
+        raise actions.Refused(f"the inventory has a machine of its own named {profile.name}: rename it, or start with --no-lab")
+    bmc, _ = Bmc.objects.get_or_create(machine=machine, defaults={"driver": "ipmi"})
+    bmc.driver, bmc.host, bmc.port, bmc.username = "ipmi", profile.bmc_host, profile.bmc_port, profile.bmc_user
+    bmc.set_password(profile.bmc_password)
+    bmc.save()
+    Interface.objects.get_or_create(mac=profile.mac, defaults={"machine": machine, "is_pxe": True})
+    if is_new:
+        Disk.objects.create(machine=machine, serial=profile.disk_serial, is_root=True)
+    if machine.state == State.RETIRED:
+        Machine.objects.filter(pk=machine.pk).update(state=State.FREE if machine.inspected_at else State.NEW)
+        machine.refresh_from_db()
+    return machine
+
+
+def retire_others(kept: set[str]) -> None:
+    """Practice servers that the lab no longer has stay in the history, and nothing is tried on them."""
+    gone = Machine.objects.practice().exclude(name__in=kept).exclude(state=State.INSTALLING)
+    gone.update(state=State.RETIRED)
+
+
+def _site() -> Site:
+    ports = [urlsplit(url).port or 80 for url in (settings.PROVISION_URL, settings.IMAGE_URL)]
+    provision_url, image_url = profiles.guest_urls(None, *ports)
+    site, _ = Site.objects.update_or_create(
+        name=SITE, defaults={"is_practice": True, "provision_url": provision_url, "image_url": image_url}
+    )
+    return site
+
+
+def _enter_tiny(say: Say) -> None:
+    """Enter the newest `tiny`; an older one of another content stays, renamed and retired, for its history."""
+    built = tiny.build(settings.DATA, say)
+    wanted = Path(built.path)
+    current = Image.objects.filter(name="tiny").first()
+    if current and plan.image_file(current).exists() and current.size_bytes == wanted.stat().st_size:
+        return
+    if current:
+        Image.objects.filter(pk=current.pk).update(name=f"tiny {current.sha256[:8]}", retired_at=now())
+    add_image(wanted, name="tiny", unpacked_bytes=built.unpacked_bytes, swap_mib=TINY_SWAP_MIB, say=say)
+
+
+def _inspect(machines: list[Machine], say: Say) -> None:
+    """Look at all of them at once, and wait: each look ends by its own deadlines."""
+    started: list[Install] = []
+    for machine in machines:
+        live = Install.objects.live().filter(machine=machine).first()
+        started.append(live or actions.start_inspection(machine, by=BY))
+        say(f"Looking at {machine.name} from inside ...")
+    for install in started:
+        for _ in follow(install.pk):
+            pass
+        install.refresh_from_db()
+        say(f"{install.machine.name}: {'inspected' if install.state == 'installed' else install.error}")

@@ -1,0 +1,45 @@
+"""Installs without hardware: a fake power driver, and a ramdisk that is only named.
+
+Imports of models stand in the fixtures: pytest may read this file before Django is set up.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def fake_power() -> Iterator[None]:
+    from machines.power import fake
+
+    fake.forget()
+    yield
+    fake.forget()
+
+
+@pytest.fixture(autouse=True)
+def _ramdisk_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests import installing
+
+    monkeypatch.setattr("installs.ramdisk.latest", lambda name, data: installing.RAMDISK)
+
+
+@pytest.fixture(autouse=True)
+def _listener(settings) -> None:
+    settings.ROOT_URLCONF = "dodaiweb.provision_urls"
+    settings.MIDDLEWARE = []
+    settings.ALLOWED_HOSTS = ["*"]
+
+
+@pytest.fixture
+def machine(db):
+    from tests import installing
+
+    return installing.make_machine()
+
+
+@pytest.fixture
+def server(machine):
+    from tests import installing
+
+    return installing.Server(machine)
