@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from installs.ramdisk import shelf
 from installs.ramdisk.apt import Package, PrivateApt, Say
@@ -104,7 +104,7 @@ def _build(name: str, data: Path, say: Say, *, options: Options, recipe: str, re
             say(f"ramdisk {version} is the newest already")
             return ready
     _check_space(data, packages)
-    files = _download(apt, wanted, packages)
+    files = [file for file in _files(apt, wanted, packages) if file.name.partition("_")[0] not in NEVER_UNPACKED]
     with shelf.work_folder(data) as work:
         ramdisk = _assemble(name, work, files, say=say, data=data, manifest={
             "name": name, "version": version, "recipe": recipe, "options": asdict(options),
@@ -136,15 +136,14 @@ def _prepare(data: Path, say: Say, *, options: Options, refresh: bool) -> tuple[
     return apt, [kernel, *TOOLS, *(name for name in FIRMWARE if name not in absent)]
 
 
-def _download(apt: PrivateApt, wanted: Sequence[str], packages: Sequence[Package]) -> list[Path]:
+def _files(apt: PrivateApt, wanted: Sequence[str], packages: Sequence[Package]) -> list[Path]:
     try:
-        files = apt.download(wanted, packages)
+        return apt.download(wanted, packages)
     except RamdiskError:
         if apt.updated_now:
             raise
-        apt.update()  # a mirror drops packages that older lists still name
-        files = apt.download(wanted, packages)
-    return [path for path, package in zip(files, packages, strict=True) if package.name not in NEVER_UNPACKED]
+    apt.update()  # a mirror drops packages that older lists still name
+    return apt.download(wanted, apt.closure(wanted))
 
 
 def _check_space(data: Path, packages: Sequence[Package]) -> None:
@@ -179,17 +178,38 @@ def _assemble(
 
 
 def write_compressed(stage: Stage, tree: Tree, target: Path) -> None:
-    """Write the tree as a zstd-compressed archive. With worker threads the bytes do not depend on their number."""
+    """Write the tree as a zstd-compressed archive."""
+    with compressed(stage, target) as sink:
+        tree.write(sink)
+
+
+@contextmanager
+def compressed(stage: Stage, target: Path) -> Iterator[BinaryIO]:
+    """Where to write what `target` shall hold compressed. With worker threads the bytes do not depend on their number."""
     process = piped(stage.command("zstd", "-q", COMPRESSION, "-T0", "-c"), target)
     assert process.stdin and process.stderr  # noqa: S101 - both are pipes
     try:
-        tree.write(process.stdin)
+        yield cast(BinaryIO, process.stdin)
         process.stdin.close()
     except BrokenPipeError:
-        log.warning("zstd ended before the archive did")  # its own words follow
+        log.warning("zstd ended before what it compresses did")  # its own words follow
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     complaint = process.stderr.read().decode(errors="replace").strip()
+    process.stderr.close()
     if process.wait(timeout=300):
         raise RamdiskError(f"zstd could not write {target.name}: {complaint or 'it said nothing'}")
+
+
+def fetch(names: Sequence[str], data: Path, say: Say) -> list[Path]:
+    """The files of these Debian packages and all they depend on, from data/apt where they are there already."""
+    with _lock(data, say):
+        apt = PrivateApt(data, debian_sources(codename()), say=say)
+        if apt.lists_age_seconds is None:
+            apt.update()
+        return _files(apt, names, apt.closure(names))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Lays out the ramdisk's tree from a stage of unpacked packages."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from installs.ramdisk.stage import LOADER, Stage
 
 FILES = Path(__file__).parent / "files"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-MODULE_TABLES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
 
 def lay_out(stage: Stage, tree: Tree, *, modules: ModuleTree, chosen: dict[str, Info], work: Path) -> None:
@@ -97,20 +95,11 @@ def _certificates(stage: Stage, tree: Tree) -> None:
 
 
 def _modules(stage: Stage, tree: Tree, *, modules: ModuleTree, chosen: dict[str, Info], work: Path) -> None:
-    release = modules.folder.name
-    home = work / "lib/modules" / release
-    for name in chosen:
-        path = modules.by_name[name]
-        target = home / path.relative_to(modules.folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.hardlink_to(path)
-    for table in MODULE_TABLES:
-        shutil.copy2(modules.folder / table, home / table)
-    stage.run("depmod", "-b", str(work), release)
+    home = stage.depmod(modules, chosen, work)
     for path in sorted(home.rglob("*")):
         is_text_twin = path.with_suffix(path.suffix + ".bin").exists() and path.name != "modules.dep"
         if path.is_file() and not is_text_twin:
-            tree.file(f"usr/lib/modules/{release}/{path.relative_to(home)}", path)
+            tree.file(f"usr/lib/modules/{home.name}/{path.relative_to(home)}", path)
 
 
 def _firmware(stage: Stage, tree: Tree, chosen: Iterable[Info]) -> None:

@@ -4,16 +4,20 @@ The host has neither cpio nor zstd nor kmod: they are run from the stage, throug
 """
 
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import tarfile
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from installs.ramdisk.apt import run
 from installs.ramdisk.errors import RamdiskError
+from installs.ramdisk.modules import ModuleTree, canonical
 
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
+MODULE_TABLES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 LOADER = "lib64/ld-linux-x86-64.so.2"
 
 
@@ -31,6 +35,37 @@ class Stage:
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(one, sorted(files, key=lambda file: -file.stat().st_size)))
+
+    def unpack_kernel(self, file: Path, *, modules: Collection[str]) -> None:
+        """Of a kernel package only some modules (hundreds of megabytes less) and the tables beside them."""
+        command = ["dpkg-deb", "--fsys-tarfile", str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout  # noqa: S101 - it is a pipe
+            try:
+                with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                    for member in archive:
+                        name = PurePosixPath(member.name)
+                        is_wanted = canonical(name.name) in modules if ".ko" in name.suffixes else name.match("modules.*")
+                        content = archive.extractfile(member) if member.isfile() and is_wanted else None
+                        if content and ".." not in name.parts:
+                            target = self.folder / name
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            target.write_bytes(content.read())
+            except tarfile.TarError as problem:
+                raise RamdiskError(f"{file.name} cannot be read; remove it and try again.") from problem
+
+    def depmod(self, modules: ModuleTree, chosen: Iterable[str], work: Path) -> Path:
+        """Lay these modules out below the empty folder `work`, with depmod's tables; returns their folder."""
+        home = work / "lib/modules" / modules.folder.name
+        home.mkdir(parents=True)
+        for name in chosen:
+            target = home / modules.by_name[name].relative_to(modules.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(modules.by_name[name])
+        for table in MODULE_TABLES:
+            shutil.copy2(modules.folder / table, home / table)
+        self.run("depmod", "-b", str(work), modules.folder.name)
+        return home
 
     def program(self, name: str) -> Path:
         """The file a program's name leads to, links followed inside the stage."""

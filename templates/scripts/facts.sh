@@ -138,9 +138,9 @@ readonly FACTS_PROGRAM='
             ($lsblk[0].blockdevices | map(select(.path == $row[0]))[0] // {path: $row[0]}) as $tree | {
             path: .[0], serial: .[1], wwn: .[2], size_bytes: (.[3] | tonumber), model: .[4],
             removable: (.[5] == "1"), rotational: (.[6] == "1"), transport: ($tree.tran // ""),
-            signatures: [$tree | below | .path as $path | .label as $label |
-                (.pttype | select(. and $path == $row[0])), (.fstype | select(.)) |
-                {path: $path, type: ., label: ($label // "")}],
+            signatures: [$tree | below | .path as $path | .label as $name |
+                ((.pttype | select(. and $path == $row[0])), (.fstype | select(.))) |
+                {path: $path, type: ., label: ($name // "")}],
             holders: [$tree | below | .path | select(test("^/dev/(md|dm-|mapper/)"))]})),
         modaliases: ($modaliases | lines)
     }'

@@ -8,7 +8,8 @@ readonly RETRY_SECONDS=1800
 
 umask 077
 mkdir -p "$WORK"
-: >"$LOG"
+# What commands complain about goes to the log; it is shown and sent when something fails.
+exec 2>>"$LOG"
 # Passed to curl by file: a command line can be read by every process.
 printf 'Authorization: Bearer %s\n' {{ token | sh }} >"$WORK/header"
 
@@ -105,7 +106,7 @@ report_failure() {
     fi
     stop_worker
     say "FAILED in phase $phase, cause $1: $2${3:+ (line $3: $4)}"
-    tail -n 40 "$LOG" >"$WORK/last"
+    tail -n 40 "$LOG" | tee "$WORK/last" | grep -v '^\[' || true
     jq -n --arg cause "$1" --arg message "$2" --arg phase "$phase" --arg line "$3" --arg command "${4:0:500}" \
         --rawfile output "$WORK/last" '{$cause, $message, $phase, line: ($line | tonumber? // null),
         $command, output: $output[-6000:]}' >"$WORK/failed.json"

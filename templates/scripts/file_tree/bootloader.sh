@@ -41,6 +41,7 @@ write_grub_configuration() {
     put 644 /boot/grub/grub.cfg <"$WORK/grub.cfg"
     # So that the image's own update-grub keeps the arguments.
     if [[ -n $DODAI_KERNEL_ARGS ]] && in_tree /etc/default/grub; then
+        # shellcheck disable=SC2016 # GRUB's own configuration expands it
         printf 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX %s"\n' "$DODAI_KERNEL_ARGS" | put 644 /etc/default/grub.d/90-dodai.cfg
     fi
 }
