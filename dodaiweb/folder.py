@@ -45,7 +45,8 @@ class Lock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FolderProblem(_in_use(data, self._file.seek(0) or self._file.read(4096))) from None
+            self._file.seek(0)
+            raise FolderProblem(_in_use(data, self._file.read(4096))) from None
         self._file.truncate(0)
         self._file.write(json.dumps(asdict(holder)))
         self._file.flush()

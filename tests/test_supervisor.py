@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dodaiweb.supervisor import LONGEST_DELAY_SECONDS, delay_after, printable
-from tests.real_up import ROOT, Up, descendants, is_gone
+from tests.real_up import ROOT, Up, descendants, free_ports, is_gone
 
 CHILDREN = {"web", "provision", "images", "watchdog", "poll_power", "worker-1", "worker-2"}
 
@@ -55,7 +55,7 @@ class TestARunningUp:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            ports = [running.ports[0] + 10000, running.ports[1] + 10000]
+            ports = list(free_ports())
             ports[which] = taken.getsockname()[1]
             with Up(tmp_path / "data", ports=tuple(ports)) as second:
                 assert second.finish() == 1
