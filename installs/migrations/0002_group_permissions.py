@@ -8,7 +8,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 def grant(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     config = apps.get_app_config("installs")
-    config.models_module = config.models_module or True
+    config.models_module = True
     create_permissions(config, apps=apps, verbosity=0)
     permission, group = apps.get_model("auth", "Permission"), apps.get_model("auth", "Group")
     own = permission.objects.filter(content_type__app_label="installs")
