@@ -20,6 +20,8 @@ VALKEY_SECONDS = 20
 MIGRATE_SECONDS = 600  # an old PostgreSQL with years of events in it
 ANSWER_SECONDS = 60
 PREPARE_TRIES = 5
+# Its memory is never saved to disk, so overcommit does not matter; that it ends when told is no news.
+_VALKEY_CHATTER = ("Memory overcommit", "scheduling shutdown", "ready to exit")
 # Imported once, before the first fork, and shared by all children from then on.
 _SHARED_MODULES = (
     "django.contrib.auth.backends",
@@ -120,7 +122,7 @@ def _start_valkey(supervisor: Supervisor) -> None:
 
 
 def _tell_of_valkey(say: Callable[[str, str], None], line: str) -> None:
-    if "overcommit" not in line:  # matters to a Valkey that saves its memory to disk, which ours never does
+    if not any(words in line for words in _VALKEY_CHATTER):
         say("valkey", line)
 
 

@@ -1,0 +1,82 @@
+"""What `manage.py test` makes of its stages, and the PostgreSQL it starts."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dodaiweb.management.commands.test import Command
+from dodaiweb.testing import needs, postgres, stages
+from dodaiweb.testing.stages import Stage
+from tests.real_up import is_gone
+
+
+def test_a_stage_that_is_well_has_no_problem():
+    assert stages.run(Stage("fine", ("-c", "pass"))).problem == ""
+
+
+def test_a_stage_that_fails_is_named_with_its_exit_code():
+    assert stages.run(Stage("bad", ("-c", "raise SystemExit(3)"))).problem == "exit code 3"
+
+
+def test_pytest_without_a_test_is_a_failure(tmp_path):
+    arguments = ("-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={tmp_path}", str(tmp_path))
+    assert stages.run(Stage("empty", arguments)).problem == "ran no test"
+
+
+def test_a_stage_that_never_ends_is_ended_with_all_it_started(tmp_path):
+    start = "import subprocess; p = subprocess.Popen(['sleep', '333'])"
+    code = f"{start}; open('{tmp_path}/pid', 'w').write(str(p.pid)); p.wait()"
+    result = stages.run(Stage("endless", ("-c", code), limit_seconds=1))
+    assert result.problem == "not done after 1 s"
+    assert is_gone(int((tmp_path / "pid").read_text()), seconds=2)
+
+
+def test_a_database_that_does_not_start_is_the_stages_problem():
+    @contextmanager
+    def broken():
+        raise postgres.PostgresProblem("initdb failed: disk full")
+        yield {}
+
+    assert stages.run(Stage("on it", ("-c", "pass"), environment=broken)).problem == "initdb failed: disk full"
+
+
+def test_all_stages_run_and_the_end_says_which_failed(monkeypatch, capsys):
+    table = [Stage("one", ("-c", "raise SystemExit(1)")), Stage("two", ("-c", "pass"))]
+    monkeypatch.setattr(stages, "chosen", lambda **_: table)
+    monkeypatch.setattr(needs, "install_missing", lambda: True)
+    with pytest.raises(SystemExit) as ending:
+        Command().handle(fast=False)
+    assert ending.value.code
+    said = capsys.readouterr().out
+    assert "2/2 two" in said
+    assert said.splitlines()[-1].endswith("FAILED: one")
+
+
+def test_fast_leaves_out_what_takes_minutes():
+    names = [stage.name for stage in stages.chosen(fast=True, pytest_arguments=[])]
+    assert "tests on SQLite" in names
+    assert not {"tests on PostgreSQL", "lab", "browser"} & set(names)
+
+
+def test_arguments_of_pytest_run_just_pytest():
+    (stage,) = stages.chosen(fast=False, pytest_arguments=["tests/test_x.py", "-k", "words"])
+    assert stage.command == ("-m", "pytest", "tests/test_x.py", "-k", "words")
+
+
+def test_the_limits_of_all_stages_are_below_ci_time():
+    assert sum(stage.limit_seconds for stage in stages.STAGES) < 90 * 60
+
+
+@pytest.mark.skipif(not postgres.programs(), reason="Debian's postgresql is not there")
+def test_a_cluster_serves_on_a_socket_and_is_gone_afterwards():
+    with postgres.cluster() as url:
+        folder = url.partition("host=")[2]
+        with psycopg.connect(host=folder, user="dodai", dbname="postgres") as connection:
+            (addresses,) = connection.execute("show listen_addresses").fetchone()
+        server = int(Path(folder, "data", "postmaster.pid").read_text().split()[0])
+    assert addresses == ""
+    assert is_gone(server)
+    assert not os.path.exists(folder)
