@@ -43,7 +43,7 @@ def start(machine: Machine, image: Image | None = None) -> Install:
     return actions.start_install(machine, image or Image.objects.first() or make_image(), by="tester")
 
 
-def facts_of(machine: Machine, boot_id: str, **changes: Any) -> dict[str, Any]:
+def facts_of(machine: Machine, boot_id: str, /, **changes: Any) -> dict[str, Any]:
     """What an honest machine says of itself."""
     disks = [
         {"path": disk.path, "serial": disk.serial, "wwn": disk.wwn, "size_bytes": disk.size_bytes, "signatures": []}

@@ -43,3 +43,16 @@ def server(machine):
     from tests import installing
 
     return installing.Server(machine)
+
+
+@pytest.fixture
+def steps(db):
+    """Call it to do what workers would, in this test's own transaction: quicker than real jobs on a real queue."""
+    from installs import flow
+
+    def run() -> None:
+        flow.begin_next()
+        while flow.run_due():
+            pass
+
+    return run
