@@ -184,7 +184,10 @@ def explain(what: str, output: str) -> str:
     if re.search(r"non-free-firmware|-backports", output) and "does not have a Release file" in output:
         return f"{what}: this computer's package mirror does not serve what was asked for: {_last(output)}"
     if re.search(r"resolv|[Cc]ould not connect|[Cc]onnection (failed|refused|timed out)|unreachable|timed out", output):
-        return f"{what}: Debian's packages cannot be reached. Check the network (or apt's proxy) and try again. {_last(output)}"
+        return (
+            f"{what}: Debian's packages cannot be reached. Check the network (or apt's proxy) and try again. "
+            f"{_last(output)}"
+        )
     if "EXPKEYSIG" in output or "NO_PUBKEY" in output or "not signed" in output:
         return f"{what}: Debian's signature cannot be checked; install debian-archive-keyring. {_last(output)}"
     return f"{what} failed: {_last(output)}"

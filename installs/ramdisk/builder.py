@@ -70,7 +70,8 @@ def build(
             return _build(name, data, say, options=options, recipe=recipe, refresh=refresh)
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RamdiskError(f"The disk of {data} is full. Free some space, or choose another with --data.") from problem
+            full = f"The disk of {data} is full. Free some space, or choose another folder with --data."
+            raise RamdiskError(full) from problem
         raise RamdiskError(f"Cannot write in {data}: {problem.strerror} ({problem.filename}).") from problem
 
 
@@ -185,9 +186,9 @@ def write_compressed(stage: Stage, tree: Tree, target: Path) -> None:
 
 @contextmanager
 def compressed(stage: Stage, target: Path) -> Iterator[BinaryIO]:
-    """Where to write what `target` shall hold compressed. With worker threads the bytes do not depend on their number."""
+    """Where to write what `target` shall hold compressed. zstd's bytes do not depend on its number of threads."""
     process = piped(stage.command("zstd", "-q", COMPRESSION, "-T0", "-c"), target)
-    assert process.stdin and process.stderr  # noqa: S101 - both are pipes
+    assert process.stdin and process.stderr
     try:
         yield cast(BinaryIO, process.stdin)
         process.stdin.close()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 KERNEL = "linux-image-amd64"
 
 TOOLS = (
-    "bash busybox ca-certificates curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common grub2-common "
-    "grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted rsync tar "
+    "bash busybox ca-certificates curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
+    "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted rsync tar "
     "util-linux xfsprogs zstd"
 ).split()
 

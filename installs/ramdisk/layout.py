@@ -88,7 +88,8 @@ def _with_dependencies(names: Iterable[str], moddep: str) -> set[str]:
 
 
 def _certificates(stage: Stage, tree: Tree) -> None:
-    bundle = b"".join(path.read_bytes() for path in sorted(stage.folder.glob("usr/share/ca-certificates/mozilla/*.crt")))
+    folder = stage.folder / "usr/share/ca-certificates/mozilla"
+    bundle = b"".join(path.read_bytes() for path in sorted(folder.glob("*.crt")))
     if not bundle:
         raise RamdiskError("The package ca-certificates holds no certificates; its layout has changed.")
     tree.file("etc/ssl/certs/ca-certificates.crt", bundle)

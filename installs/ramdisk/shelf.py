@@ -68,7 +68,7 @@ def publish(folder: Path, manifest: Mapping[str, Any], data: Path) -> Ramdisk:
     folder.rename(home)
     _sync(home.parent)
     ramdisk = _read(home)
-    assert ramdisk is not None  # noqa: S101 - written a moment ago
+    assert ramdisk is not None
     _discard_old(ramdisk.name, data)
     return ramdisk
 

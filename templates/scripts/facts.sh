@@ -13,8 +13,8 @@ serial_of() {
     line_of "$1/device/serial"
     [[ -z $REPLY ]] && line_of "$1/serial"
     if [[ -z $REPLY && -r $1/device/vpd_pg80 ]]; then
-        text=$(tail -c +5 "$1/device/vpd_pg80" 2>/dev/null | tr -cd '[:print:]')
-        read -r REPLY <<<"$text" || true
+        text=$(tail -c +5 "$1/device/vpd_pg80" 2>/dev/null) || true
+        read -r REPLY <<<"${text//[^[:print:]]/ }" || true
     fi
 }
 
@@ -75,7 +75,9 @@ list_processors() {
 # The BMC's address in its LAN channel; empty where there is none, or no driver for it.
 bmc_address() {
     local channel address
-    modprobe --quiet --all ipmi_si ipmi_ssif ipmi_devintf 2>/dev/null || true
+    # The drivers look for a controller for a second; the firmware's table (SMBIOS type 38) says at once.
+    [[ -n $(dmidecode --type 38 --quiet 2>/dev/null) ]] || return 0
+    modprobe --quiet --all ipmi_si ipmi_ssif ipmi_devintf || true
     [[ -c /dev/ipmi0 ]] || return 0
     for channel in 1 2 8; do
         address=$(timeout 10 ipmitool lan print "$channel" 2>/dev/null | awk -F ': ' '/^IP Address  / { print $2; exit }') || true

@@ -14,8 +14,8 @@ call() {
         printf '%s\n' "$url" | wget --quiet --server-response --output-document=/dev/null --timeout=30 --tries=1 \
             --post-data='' --input-file=- 2>&1 | awk '$1 ~ /^HTTP/ { status = $2 } END { print status ? status : "000" }'
     elif command -v wget >/dev/null 2>&1; then
-        # busybox: no status, but an error names it
-        if said=$(wget -q -T 30 -O /dev/null --post-data '' "$url" 2>&1); then
+        # busybox: no status, but an error names it; Debian 12's crashes when given -T
+        if said=$(timeout 30 wget -q -O /dev/null --post-data '' "$url" 2>&1); then
             echo 200
         else
             case $said in *' 410'*) echo 410 ;; *' 404'*) echo 404 ;; *) echo 000 ;; esac

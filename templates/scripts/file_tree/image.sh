@@ -112,5 +112,5 @@ copy_tar() {
 
 remove_image() {
     rm -f "$IMAGE"
-    ! mountpoint -q /mnt/image || umount /mnt/image
+    ! grep -q ' /mnt/image ' /proc/mounts || umount /mnt/image
 }
