@@ -107,15 +107,16 @@ def _read_csv(text: str) -> list[Row]:
 
 def _read_yaml(text: str) -> list[Row]:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text) or []
+        # BaseLoader takes every value as the text it is: to YAML 1.1 a MAC of digits is a number in base 60.
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        values = yaml.load(text, Loader=yaml.BaseLoader) or []  # noqa: S506 - makes nothing but text, lists and dicts
     except (yaml.YAMLError, RecursionError) as exc:
         raise InventoryProblem(f"not YAML: {exc}") from exc
     if not isinstance(values, list) or not all(isinstance(item, dict) for item in values):
         raise InventoryProblem("the file must be a list of machines, each with its columns (see docs/inventory.md)")
     lines = [item.start_mark.line + 1 for item in node.value] if node else []
     return [
-        Row(line, {str(key): "" if value is None else str(value) for key, value in item.items()})
+        Row(line, {str(key): str(value) for key, value in item.items()})
         for line, item in zip(lines, values, strict=True)
     ]
 

@@ -1,6 +1,7 @@
 """Power drivers. To add one: write a module here and name its class below."""
 
 from machines.power.base import BmcEndpoint, PowerDriver, PowerRefused
+
 from machines.power.fake import FakePower
 from machines.power.ipmi import IpmiPower
 from machines.power.manual import ManualPower

@@ -105,7 +105,7 @@ def _errors(endpoint: BmcEndpoint) -> Iterator[None]:
             raise PowerRefused(f"{endpoint} {REFUSALS[code]}") from exc
         if code == NOT_IN_THIS_STATE:
             raise PowerRefused(f"{endpoint} cannot do this while the machine is in its present power state") from exc
-        if "timeout" in lowered or "no longer connected" in lowered:
+        if "timeout" in lowered or "no longer connected" in lowered or lowered == "none":
             raise PowerError(f"{endpoint} does not answer: is its address right, is it plugged in?") from exc
         raise PowerError(f"{endpoint}: {text}") from exc
     except OSError as exc:
