@@ -103,7 +103,7 @@ class Lab:
             "disk_gib": profile.disk_gib,
             "boot_order": profile.boot_order,
             "boot_override": {"device": override.device, "persistent": override.persistent},
-            "native_pxe": not self._cable(profile).ipxe_rom,
+            "native_pxe": not (guest.cable or self._cable(profile)).ipxe_rom,
             "accelerator": self.accelerator,
             "console": str(guest.console_path),
             "disk": str(guest.home / "disk.qcow2"),
