@@ -2,17 +2,23 @@
 
 readonly SPARE_MEMORY_BYTES=$((128 * MIB)) # what the copy itself, its page cache and the tools need
 
-# In memory where it fits safely, else on the file system that has room: the ephemeral one, or the new root.
-place_image() {
+# An image that fits safely into memory is fetched and checked before anything is written: a wrong one leaves the disk
+# as it was.
+fits_memory() {
     local available
     available=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) * 1024))
-    need_space "$ROOT" "$IMAGE_UNPACKED_BYTES" "the unpacked image"
+    [[ $((IMAGE_BYTES + SPARE_MEMORY_BYTES)) -le $available ]]
+}
+
+place_in_memory() {
     mkdir -p /mnt/image
-    if [[ $((IMAGE_BYTES + SPARE_MEMORY_BYTES)) -le $available ]]; then
-        mount -t tmpfs -o "size=$((IMAGE_BYTES + MIB)),mode=700" tmpfs /mnt/image
-        IMAGE=/mnt/image/image
-        return
-    fi
+    mount -t tmpfs -o "size=$((IMAGE_BYTES + MIB)),mode=700" tmpfs /mnt/image
+    IMAGE=/mnt/image/image
+}
+
+# On the file system that has room: the ephemeral one, else the new root.
+place_on_disk() {
+    mkdir -p /mnt/image
     if [[ $EPHEMERAL -gt 0 ]]; then
         mount -t ext4 -o nosuid,nodev,noatime "$PART$EPHEMERAL" /mnt/image
         IMAGE=/mnt/image/.dodai-image
@@ -30,11 +36,15 @@ need_space() {
 }
 
 free_bytes() {
-    stat -f -c '%S %a' "$1" | awk '{ printf "%d", $1 * $2 }'
+    local block free
+    read -r block free < <(stat -f -c '%S %a' "$1")
+    echo $((block * free))
 }
 
 used_bytes() {
-    stat -f -c '%S %b %f' "$1" | awk '{ printf "%d", $1 * ($2 - $3) }'
+    local block all free
+    read -r block all free < <(stat -f -c '%S %b %f' "$1")
+    echo $((block * (all - free)))
 }
 
 fetched_bytes() {
@@ -71,6 +81,17 @@ hash_image() {
 # How far the hash has read.
 hashed_bytes() {
     awk '/^pos:/ { print $2 }' "/proc/$worker/fdinfo/0" 2>/dev/null || echo 0
+}
+
+fetch_and_check() {
+    cause=fetch
+    begin_phase fetch "$IMAGE_BYTES"
+    run_worker fetched_bytes "$IMAGE_BYTES" fetch_image
+    report_progress "$IMAGE_BYTES" "$IMAGE_BYTES"
+    begin_phase verify "$IMAGE_BYTES"
+    run_worker hashed_bytes "$IMAGE_BYTES" hash_image
+    check_digest
+    report_progress "$IMAGE_BYTES" "$IMAGE_BYTES"
 }
 
 check_digest() {
