@@ -7,8 +7,8 @@ KERNEL = "linux-image-amd64"
 
 TOOLS = (
     "bash busybox ca-certificates curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
-    "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted rsync tar "
-    "util-linux xfsprogs zstd"
+    "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted "
+    "rsync tar util-linux xfsprogs zstd"
 ).split()
 
 # In the closure by way of maintainer scripts or documentation; nothing in the ramdisk loads them.

@@ -31,7 +31,8 @@ class Stage:
         """Unpack package files; raises RamdiskError with dpkg-deb's own words."""
 
         def one(file: Path) -> None:
-            run(["dpkg-deb", "--extract", str(file), str(self.folder)], what=f"dpkg-deb {file.name}", timeout_seconds=300)
+            command = ["dpkg-deb", "--extract", str(file), str(self.folder)]
+            run(command, what=f"dpkg-deb {file.name}", timeout_seconds=300)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(one, sorted(files, key=lambda file: -file.stat().st_size)))
@@ -40,12 +41,13 @@ class Stage:
         """Of a kernel package only some modules (hundreds of megabytes less) and the tables beside them."""
         command = ["dpkg-deb", "--fsys-tarfile", str(file)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout  # noqa: S101 - it is a pipe
+            assert process.stdout
             try:
                 with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                     for member in archive:
                         name = PurePosixPath(member.name)
-                        is_wanted = canonical(name.name) in modules if ".ko" in name.suffixes else name.match("modules.*")
+                        is_module = ".ko" in name.suffixes
+                        is_wanted = canonical(name.name) in modules if is_module else name.match("modules.*")
                         content = archive.extractfile(member) if member.isfile() and is_wanted else None
                         if content and ".." not in name.parts:
                             target = self.folder / name
@@ -73,7 +75,7 @@ class Stage:
             path = self.folder / folder / name
             if path.is_symlink() or path.exists():
                 return self._resolved(path)
-        raise RamdiskError(f"No Debian package of the ramdisk has the program {name}; its list of packages is out of date.")
+        raise RamdiskError(f"No Debian package of the ramdisk has the program {name}; its list of them is out of date.")
 
     def command(self, name: str, *arguments: str) -> list[str]:
         """The argument list that runs a staged program on this computer."""
@@ -98,7 +100,8 @@ class Stage:
         return releases[0]
 
     def _libraries_of(self, path: Path) -> dict[str, Path]:
-        listing = run([*self._loader(), "--list", str(path)], what=f"listing libraries of {path.name}", timeout_seconds=30)
+        command = [*self._loader(), "--list", str(path)]
+        listing = run(command, what=f"listing the libraries of {path.name}", timeout_seconds=30)
         found = {}
         for name, target in re.findall(r"^\s+(\S+) => (\S.*?)(?: \(0x[0-9a-f]+\))?$", listing, flags=re.M):
             if name.endswith(Path(LOADER).name):

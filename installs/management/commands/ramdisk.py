@@ -17,10 +17,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         building = actions.add_parser("build", help="build it, unless it is there already")
-        building.add_argument("--set", default="lab", choices=sorted(SETS), help="lab: practice servers; real: hardware")
-        building.add_argument("--firmware", action="store_true", help="with the firmware of Debian's non-free-firmware")
-        building.add_argument("--backports-kernel", action="store_true", help="with the newer kernel of Debian's backports")
-        building.add_argument("--refresh", action="store_true", help="ask Debian for newer packages even if one is there")
+        building.add_argument(
+            "--set", default="lab", choices=sorted(SETS), help="lab: practice servers, real: hardware"
+        )
+        building.add_argument("--firmware", action="store_true", help="with firmware of Debian's non-free-firmware")
+        building.add_argument("--backports-kernel", action="store_true", help="with the kernel of Debian's backports")
+        building.add_argument("--refresh", action="store_true", help="ask Debian for newer packages in any case")
         actions.add_parser("list", help="say which ramdisks are there")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -53,11 +53,19 @@ plan_partitions() {
     local free_mib=$((disk_mib - 3 - ESP_MIB - SWAP_MIB - KDUMP_MIB - ROOT_MIB - EPHEMERAL_MIB))
     [[ $free_mib -ge 0 && $((ROOT_MIB + free_mib)) -ge 16 ]] ||
         fail space "The disk $DISK has $disk_mib MiB, the layout needs $((disk_mib - free_mib)) MiB: choose smaller sizes."
+    give_the_rest "$free_mib"
+    # ext4 keeps 5 % for root and needs its tables and journal.
+    [[ $((ROOT_MIB * 90 / 100 - 8)) -ge $((IMAGE_UNPACKED_BYTES / MIB)) ]] || fail space "The root file system would have \
+$ROOT_MIB MiB, too few for the $((IMAGE_UNPACKED_BYTES / MIB)) MiB of the image: give it more."
+}
+
+# give_the_rest MIB
+give_the_rest() {
     # What is left goes to the root file system, or, where that has a fixed size, to the ephemeral one.
     if [[ $ROOT_MIB -eq 0 ]]; then
-        ROOT_MIB=$free_mib
+        ROOT_MIB=$1
     elif [[ $EPHEMERAL_MIB -gt 0 ]]; then
-        EPHEMERAL_MIB=$((EPHEMERAL_MIB + free_mib))
+        EPHEMERAL_MIB=$((EPHEMERAL_MIB + $1))
     fi
 }
 

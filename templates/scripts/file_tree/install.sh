@@ -30,7 +30,6 @@ readonly ESP=/mnt/esp
 
 # The first write of any kind comes after this.
 ask_grant() {
-    phase=grant
     jq --arg path "$DISK" '. + {disk: (.disks[] | select(.path == $path))}' "$WORK/facts.json" >"$WORK/grant.json"
     post grant "$WORK/grant.json"
     cp "$WORK/answer" "$WORK/settings"
@@ -50,8 +49,14 @@ collect_facts
 post event/install "$WORK/facts.json"
 cause=disk
 choose_disk
+IMAGE=
+if fits_memory; then
+    place_in_memory
+    fetch_and_check
+fi
 cause=script
 ask_grant
+cause=disk
 plan_partitions
 number_partitions
 
@@ -61,15 +66,11 @@ cause=disk
 mount_new_system
 ROOT_UUID=$(uuid_of "${PART}3")
 
-cause=fetch
-place_image
-begin_phase fetch "$IMAGE_BYTES"
-run_worker fetched_bytes "$IMAGE_BYTES" fetch_image
-report_progress "$IMAGE_BYTES" "$IMAGE_BYTES"
-
-begin_phase verify "$IMAGE_BYTES"
-run_worker hashed_bytes "$IMAGE_BYTES" hash_image
-check_digest
+need_space "$ROOT" "$IMAGE_UNPACKED_BYTES" "the unpacked image"
+if [[ -z $IMAGE ]]; then
+    place_on_disk
+    fetch_and_check
+fi
 
 begin_phase copy "$IMAGE_UNPACKED_BYTES"
 used_before=$(used_bytes "$ROOT")
@@ -94,4 +95,10 @@ send_log
 jq -n --arg boot_order "$BOOT_ORDER_TEXT" --argjson seconds "{$phases_json}" '{$boot_order, $seconds}' >"$WORK/done.json"
 phase=install_reboot
 post event/install_reboot "$WORK/done.json"
+# A machine without a BMC has nobody else to restart it.
+if [[ ${DODAI_RESTART_ITSELF:-no} == yes ]]; then
+    say "installed; restarting"
+    sleep 1
+    reboot -f
+fi
 say "installed; waiting for the restart"

@@ -1,0 +1,214 @@
+"""The scripts that run in the ramdisk: rendering, quoting, and their functions run by bash here."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+from installs import scripts
+
+ROOT = Path(__file__).parent.parent
+HOSTILE = """it's "$(touch /tmp/dodai-pwned)" `id` \\ ${HOME} !! & ; | > *\nsecond line # é"""
+VALUES: dict[str, Any] = {
+    "server": "http://10.0.2.100:8001",
+    "token": "t" * 43,
+    "image": {
+        "url": "http://10.0.2.100:8002/image/" + "a" * 64, "sha256": "a" * 64, "size_bytes": 20, "unpacked_bytes": 60,
+        "kind": "tar.zst", "name": "tiny",
+    },
+    "disk": {"serial": "DISK-1", "wwn": "", "size_bytes": 4 << 30},
+    "attempt": {"install": 7, "machine": "practice-1"},
+}  # fmt: skip
+TEMPLATES = ("file_tree/install.sh", "inspect/inspect.sh", "first_boot.sh")
+FILES = (
+    "installs/ramdisk/files/init", "installs/ramdisk/files/dhcp", "lab/tiny_files/initrd-init", "lab/tiny_files/start",
+    "lab/tiny_files/dhcp",
+)  # fmt: skip
+
+
+def hostile(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: hostile(inner) for key, inner in value.items()}
+    return value if isinstance(value, int) else f"{value}{HOSTILE}"
+
+
+def bash(script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=check)
+
+
+def shellcheck(*arguments: str, script: str | None = None) -> None:
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(["shellcheck", *arguments], input=script, capture_output=True, text=True, timeout=120)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("values", [VALUES, hostile(VALUES)], ids=["plain", "hostile"])
+def test_rendered_scripts_are_clean(template: str, values: dict[str, Any]) -> None:
+    # SC2016: an operator's words may hold a dollar; that they stay as they are is the point of the quoting.
+    shellcheck("--exclude=SC2016", "-", script=scripts.render(template, **values))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_first_programs_are_clean(name: str) -> None:
+    shellcheck("--shell=sh", str(ROOT / name))
+
+
+@pytest.mark.parametrize("missing", ["server", "token", "image", "disk"])
+def test_a_missing_value_stops_the_rendering(missing: str) -> None:
+    values = {name: value for name, value in VALUES.items() if name != missing}
+    with pytest.raises(jinja2.UndefinedError):
+        scripts.render("file_tree/install.sh", **values)
+
+
+def test_hostile_values_arrive_as_they_are() -> None:
+    values = hostile(VALUES)
+    script = scripts.render("file_tree/install.sh", **values)
+    start, end = script.index("readonly IMAGE_URL="), script.index("readonly IMAGE_LABEL=")
+    names = ("IMAGE_URL", "IMAGE_SHA256", "IMAGE_KIND", "IMAGE_NAME")
+    shown = bash(script[start:end] + "\n".join(f"printf '%s\\0' \"${name}\"" for name in names)).stdout
+    assert shown.split("\0")[:4] == [values["image"][key] for key in ("url", "sha256", "kind", "name")]
+    assert not Path("/tmp/dodai-pwned").exists()
+
+
+def test_the_token_is_on_no_command_line() -> None:
+    script = scripts.render("file_tree/install.sh", **VALUES)
+    lines = [line for line in script.splitlines() if VALUES["token"] in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("printf ")  # a builtin of bash: no process shows it
+
+
+def functions(template: str, tmp_path: Path) -> str:
+    """A template's functions, with reports of failure printed instead of posted."""
+    text = scripts.render(template, **VALUES)
+    return f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; ROOT={tmp_path}/root; mkdir -p $ROOT
+        say() {{ :; }}; fail() {{ echo "FAIL $1: $2"; exit 3; }}
+        PLANNED_SERIAL=DISK-1 PLANNED_WWN= IMAGE_NAME=tiny IMAGE_LABEL=tiny IMAGE_UNPACKED_BYTES=14106624\n{text}\n"""
+
+
+def choose(tmp_path: Path, rows: list[str], *, wwn: str = "") -> str:
+    (tmp_path / "disks.tsv").write_text("".join(row.replace("|", "\t") + "\n" for row in rows))
+    script = functions("file_tree/disk.sh", tmp_path) + f"PLANNED_WWN={wwn}; choose_disk; echo $DISK $PART"
+    return bash(script, check=False).stdout.strip()
+
+
+def test_the_disk_is_chosen_by_its_serial_number(tmp_path: Path) -> None:
+    rows = ["/dev/sda|OTHER||4294967296|m|0|0", "/dev/nvme0n1|DISK-1|eui.1|4294967296||0|0"]
+    assert choose(tmp_path, rows) == "/dev/nvme0n1 /dev/nvme0n1p"
+
+
+def test_serial_number_and_wwn_must_both_match(tmp_path: Path) -> None:
+    rows = ["/dev/sda|DISK-1|0x1|9|m|0|0"]
+    assert choose(tmp_path, rows, wwn="0x1") == "/dev/sda /dev/sda"
+    assert choose(tmp_path, rows, wwn="0x2").startswith("FAIL disk: No disk has serial number DISK-1 and WWN 0x2")
+
+
+def test_no_matching_disk_names_those_found(tmp_path: Path) -> None:
+    said = choose(tmp_path, ["/dev/vda|OTHER||4294967296||0|1"])
+    assert said == (
+        "FAIL disk: No disk has serial number DISK-1. "
+        "This machine has: /dev/vda (serial OTHER, WWN none, 4.0 GiB, no model)."
+    )
+    assert "no disk at all" in choose(tmp_path, [])
+
+
+def test_two_matching_disks_stop_it(tmp_path: Path) -> None:
+    rows = ["/dev/sda|DISK-1||9||0|0", "/dev/sdb|DISK-1||9||0|0"]
+    assert "FAIL disk: More than one disk has serial number DISK-1: /dev/sda /dev/sdb" in choose(tmp_path, rows)
+
+
+@pytest.mark.parametrize(
+    ("disk_mib", "root", "swap", "kdump", "ephemeral", "expected"),
+    [
+        (4096, 0, 0, 0, 0, "64 4029 0 0 0"),  # root gets the rest
+        (4096, 0, 256, 128, 512, "64 3133 256 128 512"),
+        (4096, 1024, 256, 0, 512, "64 1024 256 0 2749"),  # a fixed root: ephemeral gets the rest
+        (4096, 1024, 0, 0, 0, "64 1024 0 0 0"),
+        (65536, 0, 0, 0, 0, "512 65021 0 0 0"),
+        (4096, 16, 0, 0, 0, "FAIL space: The root file system would have 16 MiB, too few for the 13 MiB of the image"),
+        (4096, 4096, 0, 0, 0, "FAIL space: The disk /dev/vda has 4096 MiB, the layout needs 4163 MiB"),
+        (1024, 0, 2048, 0, 0, "FAIL space: The disk /dev/vda has 1024 MiB, the layout needs 2115 MiB"),
+    ],
+)
+def test_partitions_fill_the_disk_and_never_more(
+    tmp_path: Path, disk_mib: int, root: int, swap: int, kdump: int, ephemeral: int, expected: str
+) -> None:
+    script = (
+        functions("file_tree/disk.sh", tmp_path)
+        + f"""
+        DISK=/dev/vda; blockdev() {{ echo $(({disk_mib} << 20)); }}
+        DODAI_ROOT_BYTES=$(({root} << 20)) DODAI_SWAP_BYTES=$(({swap} << 20))
+        DODAI_KDUMP_BYTES=$(({kdump} << 20)) DODAI_EPHEMERAL_BYTES=$(({ephemeral} << 20))
+        plan_partitions; echo $ESP_MIB $ROOT_MIB $SWAP_MIB $KDUMP_MIB $EPHEMERAL_MIB"""
+    )
+    assert bash(script, check=False).stdout.startswith(expected)
+
+
+@pytest.mark.parametrize("target", ["/etc/elsewhere", "../../../../../../outside", "/outside", "elsewhere"])
+def test_links_of_the_image_never_lead_out_of_its_tree(tmp_path: Path, target: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/etc/systemd").symlink_to(target)
+    bash(functions("file_tree/configure.sh", tmp_path) + "echo x | put 600 /etc/systemd/network/a")
+    written = [path for path in tmp_path.rglob("a") if path.is_file()]
+    assert len(written) == 1
+    assert written[0].is_relative_to(tmp_path / "root")
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_a_file_that_is_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("keep")
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/etc/hostname").symlink_to(tmp_path / "secret")
+    bash(functions("file_tree/configure.sh", tmp_path) + "echo new | put 644 /etc/hostname")
+    assert (tmp_path / "secret").read_text() == "keep"
+    assert (tmp_path / "root/etc/hostname").read_text() == "new\n"
+
+
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/etc").symlink_to("etc")
+    done = bash(functions("file_tree/configure.sh", tmp_path) + "echo x | put 644 /etc/hostname", check=False)
+    assert "FAIL image: Links in the image lead in a circle" in done.stdout
+
+
+def test_network_is_written_by_mac_for_both_ways(tmp_path: Path) -> None:
+    lines = "52:54:00:00:00:01 dhcp\n52:54:00:00:00:02 10.0.0.5/24 10.0.0.1 10.0.0.2,10.0.0.3"
+    (tmp_path / "root/usr/sbin").mkdir(parents=True)
+    (tmp_path / "root/usr/sbin/ifup").write_text("")
+    bash(functions("file_tree/configure.sh", tmp_path) + f"DODAI_NETWORK='{lines}'; write_network")
+    root = tmp_path / "root"
+    assert (root / "etc/dodai/network").read_text() == lines + "\n"
+    assert "DHCP=yes" in (root / "etc/systemd/network/10-dodai-525400000001.network").read_text()
+    static = (root / "etc/systemd/network/10-dodai-525400000002.network").read_text()
+    assert "Address=10.0.0.5/24\nGateway=10.0.0.1\nDNS=10.0.0.2 10.0.0.3\n" in static
+    interfaces = (root / "etc/network/interfaces").read_text()
+    assert "auto /mac/52:54:00:00:00:02=dodai1\niface dodai1 inet static\n" in interfaces
+
+
+@pytest.mark.parametrize(
+    ("files", "kernel", "initrd"),
+    [
+        (["vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64", "initrd.img-6.1.0-10-amd64"],
+         "vmlinuz-6.1.0-10-amd64", "initrd.img-6.1.0-10-amd64"),
+        (["vmlinuz", "initrd"], "vmlinuz", "initrd"),
+        (["vmlinuz-5.14", "vmlinuz-0-rescue-1", "initramfs-5.14.img"], "vmlinuz-5.14", "initramfs-5.14.img"),
+        (["vmlinuz-6.6"], "vmlinuz-6.6", ""),
+    ],
+)  # fmt: skip
+def test_the_newest_kernel_and_its_initrd_are_found(tmp_path: Path, files: list[str], kernel: str, initrd: str) -> None:
+    (tmp_path / "root/boot").mkdir(parents=True)
+    for name in files:
+        (tmp_path / "root/boot" / name).write_text("")
+    text = functions("file_tree/configure.sh", tmp_path) + functions("file_tree/bootloader.sh", tmp_path)
+    assert bash(text + 'find_kernel; echo "$KERNEL:$INITRD"').stdout.strip() == f"{kernel}:{initrd}"
+
+
+@pytest.mark.parametrize(("arguments", "good"), [("console=ttyS0,9600 quiet", True), ("a;b", False), ("$(x)", False)])
+def test_kernel_arguments_cannot_carry_grub_commands(tmp_path: Path, arguments: str, good: bool) -> None:
+    script = f"{functions('file_tree/bootloader.sh', tmp_path)} DODAI_KERNEL_ARGS='{arguments}'; check_kernel_arguments"
+    assert bash(script, check=False).stdout.startswith("FAIL settings") is not good
