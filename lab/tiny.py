@@ -80,10 +80,11 @@ def _version(base: ramdisk.Ramdisk) -> str:
 def _stage(work: Path, base: ramdisk.Ramdisk, data: Path, say: Say) -> Stage:
     """busybox, the tools that build it, and of the kernel's many modules only those wanted."""
     stage = Stage(work / "stage")
-    tools = fetch(TOOLS, data, say)
+    tools = fetch(TOOLS, data, say, like=base)
     stage.unpack(file for file in tools if file.name.partition("_")[0] in NEEDED_TOOLS)
     wanted = set(base.modules) | set(OTHER_MODULES)
-    kernel = next(file for file in fetch([base.kernel_package], data, say) if file.name.startswith(base.kernel_package))
+    files = fetch([base.kernel_package], data, say, like=base)
+    kernel = next(file for file in files if file.name.startswith(f"{base.kernel_package}_"))
     stage.unpack_kernel(kernel, modules=wanted)
     return stage
 

@@ -195,5 +195,5 @@ def explain(what: str, output: str) -> str:
 
 def _last(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "Err:"))] or lines[-3:] or ["it said nothing"]
-    return " ".join(errors)[:600]
+    errors = [line for line in lines if line.startswith("E:")][:2] or lines[-3:] or ["it said nothing"]
+    return " ".join(dict.fromkeys(errors))[:300]

@@ -22,7 +22,7 @@ from installs.ramdisk.errors import RamdiskError
 from installs.ramdisk.layout import lay_out
 from installs.ramdisk.modules import ModuleTree
 from installs.ramdisk.shelf import Ramdisk
-from installs.ramdisk.sources import codename, debian_sources, with_backports, with_firmware
+from installs.ramdisk.sources import Source, codename, debian_sources, with_backports, with_firmware
 from installs.ramdisk.stage import Stage, piped
 
 log = logging.getLogger(__name__)
@@ -118,23 +118,25 @@ def _build(name: str, data: Path, say: Say, *, options: Options, recipe: str, re
 
 def _prepare(data: Path, say: Say, *, options: Options, refresh: bool) -> tuple[PrivateApt, list[str]]:
     """apt with fresh lists, and the packages to ask it for."""
-    release = codename()
-    sources = debian_sources(release)
-    kernel = f"{KERNEL}/{release}-backports" if options.backports_kernel else KERNEL
-    if options.backports_kernel:
-        sources = with_backports(sources, release)
-    if not options.firmware:
-        apt = PrivateApt(data, sources, say=say)
-        apt.freshen(now=refresh)
-        return apt, [kernel, *TOOLS]
-    apt = PrivateApt(data, with_firmware(sources), say=say)
+    kernel = f"{KERNEL}/{codename()}-backports" if options.backports_kernel else KERNEL
+    apt = PrivateApt(data, _sources(options), say=say)
     apt.freshen(now=refresh)
+    if not options.firmware:
+        return apt, [kernel, *TOOLS]
     absent = apt.missing(FIRMWARE)
     if absent:
         what = "any firmware package" if len(absent) == len(FIRMWARE) else ", ".join(absent)
         say(f"left out: this computer's Debian mirror does not serve {what} (component non-free-firmware). "
             "Network cards and controllers that need it may stay dark in the ramdisk.")  # fmt: skip
     return apt, [kernel, *TOOLS, *(name for name in FIRMWARE if name not in absent)]
+
+
+def _sources(options: Options) -> list[Source]:
+    release = codename()
+    sources = debian_sources(release)
+    if options.backports_kernel:
+        sources = with_backports(sources, release)
+    return with_firmware(sources) if options.firmware else sources
 
 
 def _files(apt: PrivateApt, wanted: Sequence[str], packages: Sequence[Package]) -> list[Path]:
@@ -204,10 +206,10 @@ def compressed(stage: Stage, target: Path) -> Iterator[BinaryIO]:
         raise RamdiskError(f"zstd could not write {target.name}: {complaint or 'it said nothing'}")
 
 
-def fetch(names: Sequence[str], data: Path, say: Say) -> list[Path]:
-    """The files of these Debian packages and all they depend on, from data/apt where they are there already."""
+def fetch(names: Sequence[str], data: Path, say: Say, *, like: Ramdisk) -> list[Path]:
+    """The files of these Debian packages and all they depend on, from where the packages of that ramdisk came."""
     with _lock(data, say):
-        apt = PrivateApt(data, debian_sources(codename()), say=say)
+        apt = PrivateApt(data, _sources(Options(**like.options)), say=say)
         if apt.lists_age_seconds is None:
             apt.update()
         return _files(apt, names, apt.closure(names))

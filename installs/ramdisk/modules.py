@@ -1,5 +1,6 @@
 """Kernel modules: what each needs, told by its own .modinfo section (no depmod has run over the packages)."""
 
+import lzma
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,10 +54,22 @@ def canonical(file_name: str) -> str:
 
 
 def read_info(path: Path) -> Info:
-    """What .modinfo says. Debian 12 leaves modules uncompressed; a compressed one raises RamdiskError."""
-    if path.suffix != ".ko":
-        raise RamdiskError(f"{path.name} is compressed; build the ramdisk on Debian 12, whose modules are not.")
-    return parse_info(path.read_bytes())
+    """What a module's .modinfo says. Raises RamdiskError."""
+    return parse_info(read_module(path))
+
+
+def read_module(path: Path) -> bytes:
+    """A module without its compression: Debian 12's have none, its backports' have xz. Raises RamdiskError."""
+    content = path.read_bytes()
+    try:
+        match path.suffix:
+            case ".ko":
+                return content
+            case ".xz":
+                return lzma.decompress(content)
+    except lzma.LZMAError as problem:
+        raise RamdiskError(f"The kernel module {path.name} is damaged: {problem}.") from problem
+    raise RamdiskError(f"The kernel module {path.name} is compressed in a way that this version cannot read.")
 
 
 def parse_info(module: bytes) -> Info:

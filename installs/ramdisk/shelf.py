@@ -17,7 +17,10 @@ KEPT_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Ramdisk:
-    """A built ramdisk. `packages` maps package names to versions; `recipe` names what it was built from."""
+    """A built ramdisk. `packages` maps package names to versions; `recipe` names what it was built from.
+
+    `options` are the build's: firmware and backports_kernel, true or false.
+    """
 
     name: str
     version: str
@@ -25,6 +28,7 @@ class Ramdisk:
     initrd: Path
     modules: frozenset[str]
     packages: Mapping[str, str]
+    options: Mapping[str, bool]
     kernel_release: str
     recipe: str
     built_at: float
@@ -89,6 +93,7 @@ def _read(folder: Path) -> Ramdisk | None:
             initrd=folder / "initrd",
             modules=frozenset(manifest["modules"]),
             packages=manifest["packages"],
+            options=manifest["options"],
             kernel_release=manifest["kernel_release"],
             recipe=manifest["recipe"],
             built_at=float(manifest["built_at"]),

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from installs.ramdisk.apt import run
 from installs.ramdisk.errors import RamdiskError
-from installs.ramdisk.modules import ModuleTree, canonical
+from installs.ramdisk.modules import ModuleTree, canonical, read_module
 
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
@@ -61,9 +61,13 @@ class Stage:
         home = work / "lib/modules" / modules.folder.name
         home.mkdir(parents=True)
         for name in chosen:
-            target = home / modules.by_name[name].relative_to(modules.folder)
+            source = modules.by_name[name]
+            target = home / source.relative_to(modules.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.hardlink_to(modules.by_name[name])
+            if source.suffix == ".ko":
+                target.hardlink_to(source)
+            else:  # the archive compresses better, and busybox loads no other kind
+                target.with_suffix("").write_bytes(read_module(source))
         for table in MODULE_TABLES:
             shutil.copy2(modules.folder / table, home / table)
         self.run("depmod", "-b", str(work), modules.folder.name)

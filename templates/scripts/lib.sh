@@ -7,6 +7,7 @@ readonly LOG=$WORK/log
 readonly RETRY_SECONDS=1800
 
 umask 077
+export LC_ALL=C # lengths are in bytes
 mkdir -p "$WORK"
 # What commands complain about goes to the log; it is shown and sent when something fails.
 exec 2>>"$LOG"
@@ -35,9 +36,32 @@ uptime_hundredths() {
 call() {
     local type=application/json
     [[ $2 == *.json ]] || type='text/plain; charset=utf-8'
+    if [[ $SERVER =~ ^http://([^/:]+)(:([0-9]+))?(/.*)?$ ]]; then
+        http_status=$(post_with_bash "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]:-80}" "${BASH_REMATCH[4]%/}/$1" "$2" "${3:-30}") ||
+            http_status=000
+        return 0
+    fi
     http_status=$(curl --silent --show-error --header @"$WORK/header" --header "Content-Type: $type" --data-binary @"$2" \
         --output "$WORK/answer" --write-out '%{http_code}' --connect-timeout 5 --max-time "${3:-30}" \
         "$SERVER/$1" 2>>"$LOG") || http_status=000
+}
+
+# Prints the status. curl needs a quarter of a second to start on a slow machine, and this is done every second.
+# Runs in a subshell: a connection that breaks ends it with SIGPIPE, and its exit code says enough.
+post_with_bash() {
+    local body status line code=0
+    trap - ERR
+    set +e
+    body=$(<"$4")
+    exec 3<>"/dev/tcp/$1/$2" || exit 1
+    printf 'POST %s HTTP/1.0\r\nHost: %s\r\n%s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s' \
+        "$3" "$1:$2" "$(<"$WORK/header")" "$type" "{% raw %}${#body}{% endraw %}" "$body" >&3
+    IFS=' ' read -r -t "$5" _ status _ <&3 || exit 1
+    while IFS= read -r -t "$5" line <&3 && [[ -n ${line%$'\r'} ]]; do :; done
+    IFS= read -r -d '' -t "$5" body <&3 || code=$?
+    [[ $code -le 128 ]] || exit 1
+    printf '%s' "$body" >"$WORK/answer"
+    echo "${status%$'\r'}"
 }
 
 # post PATH FILE: until the server has taken it. Ends the script when the attempt has ended.
