@@ -113,7 +113,7 @@ collect_facts() {
     list_processors >"$WORK/cpu.tsv"
     identity_lines >"$WORK/identity"
     bmc_address >"$WORK/bmc"
-    { find /sys/devices -name modalias -exec cat {} + 2>/dev/null || true; } | sort -u | head -n 2000 >"$WORK/modaliases"
+    { cat /sys/bus/*/devices/*/modalias 2>/dev/null || true; } | grep -v '^cpu:' | sort -u | head -n 2000 >"$WORK/modaliases"
     lsblk --json --bytes --output PATH,TRAN,FSTYPE,LABEL,PTTYPE >"$WORK/lsblk.json"
     jq -n --rawfile disks "$WORK/disks.tsv" --rawfile interfaces "$WORK/interfaces.tsv" --rawfile cpu "$WORK/cpu.tsv" \
         --rawfile identity "$WORK/identity" --rawfile bmc "$WORK/bmc" --rawfile modaliases "$WORK/modaliases" \
