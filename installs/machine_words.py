@@ -47,13 +47,13 @@ def _progress(boot: Boot, data: dict[str, Any]) -> str:
         install = lock(boot.install_id)
         if not flow.may_speak(install, boot.boot_id):
             return "ended"
-        known = [key for key, _ in METHODS[install.method].milestones]
-        if phase not in known:
+        if phase not in METHODS[install.method].phases:
             return "unknown"
         if phase != install.phase:
-            if install.phase in known and known.index(phase) < known.index(install.phase):
+            # Each phase begins once; their order depends on whether the image fits into memory.
+            _, is_new = install.events.get_or_create(kind=Event.Kind.PHASE, name=phase)
+            if not is_new:
                 return "late"
-            install.events.get_or_create(kind=Event.Kind.PHASE, name=phase)
             install.done_bytes, install.bytes_per_second = 0, 0
         elif done < install.done_bytes:
             return "late"

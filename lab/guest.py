@@ -44,7 +44,7 @@ class _Running:
     monitor: Monitor
     ended: asyncio.Event
     cable: qemu.Cable
-    network_index: int
+    boot_indexes: dict[str, int]
 
 
 class Guest:
@@ -156,7 +156,7 @@ class Guest:
             except OSError as exc:
                 console.close()
                 raise LabError(str(exc)) from exc
-        running = _Running(process, Monitor(self._take_event), asyncio.Event(), cable, qemu.network_index(first))
+        running = _Running(process, Monitor(self._take_event), asyncio.Event(), cable, _indexes(cable, first))
         self._watch(running)
         self._spawn(record(console, CappedLog(self.console_path)))
         return running
@@ -203,12 +203,15 @@ class Guest:
 
     async def _tell_order(self) -> None:
         """QEMU hands a changed bootindex to the firmware at the next reset; one that is off gets it at its start."""
-        running, index = self._running, qemu.network_index(self._first())
-        if running is None or running.network_index == index:  # QEMU refuses an index that is taken, even by itself
+        running = self._running
+        if running is None:
             return
-        running.network_index = index
+        wanted = _indexes(running.cable, self._first())
         try:
-            await running.monitor.execute("qom-set", path=qemu.NIC_PATH, property="bootindex", value=index)
+            for path, index in wanted.items():
+                if running.boot_indexes[path] != index:  # QEMU refuses an index that is taken, even by itself
+                    await running.monitor.execute("qom-set", path=path, property="bootindex", value=index)
+            running.boot_indexes = wanted
         except LabError:
             if self.is_on:
                 raise
@@ -246,3 +249,7 @@ class Guest:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()):
             log.error("%s: %s", self.profile.name, exc, exc_info=exc)
+
+
+def _indexes(cable: qemu.Cable, first: BootOrder) -> dict[str, int]:
+    return qemu.boot_indexes(first, own_firmware=not cable.ipxe_rom)

@@ -151,7 +151,7 @@ def _dnsmasq_options(boot_url: str) -> list[str]:
         "--dhcp-option=option:router", "--dhcp-option=option:dns-server",  # there is neither
         "--dhcp-match=set:ipxe,175", "--dhcp-match=set:efi,option:client-arch,7",
         "--dhcp-match=set:efi,option:client-arch,9",
-        f"--dhcp-boot=tag:ipxe,{boot_url}", "--dhcp-boot=tag:!ipxe,tag:efi,ipxe.efi",
+        f"--dhcp-boot=tag:ipxe,{boot_url}", "--dhcp-boot=tag:!ipxe,tag:efi,snponly.efi",
         "--dhcp-boot=tag:!ipxe,tag:!efi,undionly.kpxe",
         "--enable-tftp=br0", f"--tftp-root={needs.IPXE_FOLDER}",
         f"--dhcp-range={_IPV6_NETWORK},ra-only", "--enable-ra", "--ra-param=br0,10,0",

@@ -10,6 +10,7 @@ from lab.needs import OVMF_CODE, OVMF_VARS, program
 from lab.profiles import SERVER_ADDRESS, BootOrder, Profile, folder, guest_urls
 
 NIC_PATH = "/machine/peripheral/nic0"
+DISK_PATH = "/machine/peripheral/disk0"
 DISK_INDEX = 2  # the disk keeps its place; the network goes before or after it
 _IMAGE_SECONDS = 30
 
@@ -44,9 +45,16 @@ def confined_cable(profile: Profile, ports: Ports) -> Cable:
     return Cable(",".join(options), ipxe_rom=True)
 
 
-def network_index(first: BootOrder) -> int:
-    """The NIC's bootindex that puts it before or after the disk."""
-    return DISK_INDEX - 1 if first == "network" else DISK_INDEX + 1
+def boot_indexes(first: BootOrder, *, own_firmware: bool) -> dict[str, int]:
+    """The bootindex of the NIC and of the disk, by their paths in QEMU.
+
+    OVMF rewrites its boot order at each start from these; with -1 it keeps the order in its own variables, as real
+    servers do, and what the installer writes there holds. Only a firmware that boots by its own PXE is left that
+    choice: OVMF would otherwise try HTTP boot and IPv6 for minutes between the network and the disk.
+    """
+    if own_firmware and first == "network":
+        return {NIC_PATH: -1, DISK_PATH: -1}
+    return {NIC_PATH: DISK_INDEX - 1 if first == "network" else DISK_INDEX + 1, DISK_PATH: DISK_INDEX}
 
 
 def make_files(profile: Profile, data: Path) -> None:
@@ -79,7 +87,7 @@ def command(
         *("-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console"),
         *_firmware(profile, folder(profile, data)),
         *_network_card(profile, cable, first),
-        *_disk(profile, folder(profile, data) / "disk.qcow2"),
+        *_disk(profile, cable, first, folder(profile, data) / "disk.qcow2"),
     ]
 
 
@@ -115,19 +123,23 @@ def _firmware(profile: Profile, home: Path) -> list[str]:
     return [
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"),
         *("-drive", f"if=pflash,format=raw,unit=1,file={_escape(home / 'vars.fd')}"),
+        # OVMF would try it for a minute whenever PXE over IPv4 led nowhere.
+        *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"),
     ]
 
 
 def _network_card(profile: Profile, cable: Cable, first: BootOrder) -> list[str]:
-    card = f"virtio-net-pci,id=nic0,netdev=net0,mac={profile.mac},bootindex={network_index(first)}"
+    index = boot_indexes(first, own_firmware=not cable.ipxe_rom)[NIC_PATH]
+    card = f"virtio-net-pci,id=nic0,netdev=net0,mac={profile.mac},bootindex={index}"
     return ["-netdev", cable.netdev, "-device", card if cable.ipxe_rom else f"{card},romfile="]
 
 
-def _disk(profile: Profile, path: Path) -> list[str]:
+def _disk(profile: Profile, cable: Cable, first: BootOrder, path: Path) -> list[str]:
+    index = boot_indexes(first, own_firmware=not cable.ipxe_rom)[DISK_PATH]
     device = {"virtio": "virtio-blk-pci", "nvme": "nvme", "ahci": "ide-hd,bus=ide.0"}[profile.disk_bus]
     return [
         *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={_escape(path)}"),
-        *("-device", f"{device},id=disk0,drive=disk,serial={profile.disk_serial},bootindex={DISK_INDEX}"),
+        *("-device", f"{device},id=disk0,drive=disk,serial={profile.disk_serial},bootindex={index}"),
     ]
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.timezone import now
 
 from machines import doorbell, identity, lifecycle
@@ -92,6 +92,18 @@ def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) ->
     doorbell.tell_pages(machine=machine.pk)
 
 
+def choose_root_disk(disk: Disk) -> None:
+    """Make this disk the one that installs go to. Raises Refused while something is at work on the machine."""
+    with transaction.atomic():
+        machine = Machine.objects.select_for_update().get(pk=disk.machine_id)
+        _refuse_if_busy(machine)
+        if disk.is_removable:
+            raise Refused(f"{machine.name}: {disk} is removable, choose a disk that stays in")
+        machine.disks.exclude(pk=disk.pk).update(is_root=False)
+        machine.disks.filter(pk=disk.pk).update(is_root=True)
+    doorbell.tell_pages(machine=machine.pk)
+
+
 def _refuse_if_busy(machine: Machine) -> None:
     if machine.protected:
         raise Refused(f"{machine.name} is protected: take the protection off in the inventory first")
@@ -152,10 +164,13 @@ def _store_disks(machine: Machine, found: Facts) -> None:
 
 
 def _store_disk(machine: Machine, disk: FoundDisk) -> Disk:
-    values = {
-        "size_bytes": disk.size_bytes, "model": disk.model, "transport": disk.transport, "path": disk.path,
-        "is_rotational": disk.is_rotational, "is_removable": disk.is_removable, "signatures": list(disk.signatures),
-        "seen_at": now(),
-    }  # fmt: skip
-    stored, _ = Disk.objects.update_or_create(machine=machine, serial=disk.serial, wwn=disk.wwn, defaults=values)
+    """A disk is known again by its WWN or its serial number: inventories often have only one of the two."""
+    same = Q(wwn=disk.wwn) & ~Q(wwn="") | Q(serial=disk.serial, wwn__in=["", disk.wwn]) & ~Q(serial="")
+    stored = machine.disks.filter(same).order_by("-is_root").first() or Disk(machine=machine)
+    machine.disks.filter(same).exclude(pk=stored.pk).delete()
+    stored.serial, stored.wwn = disk.serial or stored.serial, disk.wwn or stored.wwn
+    stored.size_bytes, stored.model, stored.transport, stored.path = disk.size_bytes, disk.model, disk.transport, disk.path
+    stored.is_rotational, stored.is_removable = disk.is_rotational, disk.is_removable
+    stored.signatures, stored.seen_at = list(disk.signatures), now()
+    stored.save()
     return stored

@@ -14,7 +14,7 @@ from machines.models import Bmc, Disk, Interface, Machine, Site
 GIB = 1 << 30
 DIGEST = "ab" * 32
 RAMDISK = ramdisk.Ramdisk(
-    name="lab", version="lab-0123456789ab", kernel=None, initrd=None, modules=frozenset(), packages={}, kernel_release="6.1",
+    name="lab", version="lab-0123456789ab", kernel=None, initrd=None, modules=frozenset(), packages={}, kernel_release="6.1", options={},
     recipe="", built_at=0.0,
 )  # fmt: skip
 

@@ -75,6 +75,8 @@ class InstallMethod:
     reached it. The order of steps ranks the events: a later one ends earlier waits."""
     milestones: ClassVar[tuple[tuple[str, str], ...]]
     """What the timeline shows: (name of an event, phase or step; words for it while it goes on)."""
+    phases: ClassVar[tuple[str, ...]] = ()
+    """Those milestones that are phases of the script; a step may have the same name and begins earlier."""
     done_label: ClassVar[str] = "Installed"
     writes_disks: ClassVar[bool] = True
 

@@ -18,14 +18,15 @@ class FileTree(RamdiskMethod):
     label = "Copy a file tree"
     steps = ("power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot")
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
+    phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
     milestones = (
         ("power_off", "Power off"),
         ("power_on", "Power on"),
         ("netboot", "Network boot"),
         ("install", "Installer running"),
-        ("partition", "Partitioning the disk"),
         ("fetch", "Fetching the image"),
         ("verify", "Checking the image"),
+        ("partition", "Partitioning the disk"),
         ("copy", "Copying files"),
         ("configure", "Configuring"),
         ("bootloader", "Boot loader"),

@@ -108,6 +108,16 @@ def test_inspection_fills_the_inventory(site):
     assert [disk.serial for disk in machine.disks.filter(is_root=True)] == ["N1"], "the one disk that is not removable"
 
 
+@pytest.mark.parametrize("known", [{"serial": "N1"}, {"wwn": "eui.1"}, {"serial": "N1", "wwn": "eui.1"}])
+def test_a_disk_of_the_inventory_is_known_again_by_either_name(site, known):
+    machine = Machine.objects.create(name="new", site=site)
+    machine.disks.create(is_root=True, **known)
+    found = {"path": "/dev/nvme0n1", "serial": "N1", "wwn": "eui.1", "size_bytes": 1 << 40}
+    actions.apply_facts(machine, facts.parse({"disks": [found]}))
+    disk = machine.disks.get()
+    assert (disk.serial, disk.wwn, disk.path, disk.is_root) == ("N1", "eui.1", "/dev/nvme0n1", True)
+
+
 def test_two_possible_root_disks_are_left_to_the_operator(site):
     machine = Machine.objects.create(name="new", site=site)
     disks = [{"path": f"/dev/sd{c}", "serial": f"D{c}", "size_bytes": 1 << 40} for c in "ab"]
