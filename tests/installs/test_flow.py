@@ -246,6 +246,7 @@ def test_progress_lengthens_the_silence(install, server):
 def test_progress_never_goes_back(install, server):
     server.boot()
     server.say("install")
+    server.say("progress", {"phase": "fetch", "done_bytes": 90, "total_bytes": 90})
     server.say("progress", {"phase": "copy", "done_bytes": 50, "total_bytes": 90})
     assert server.say("progress", {"phase": "copy", "done_bytes": 40, "total_bytes": 90}) == "late"
     assert server.say("progress", {"phase": "fetch", "done_bytes": 90, "total_bytes": 90}) == "late"
