@@ -101,7 +101,10 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.jinja2.Jinja2",
         "NAME": "pages",
         "DIRS": [BASE_DIR / "templates" / "pages"],
-        "OPTIONS": {"environment": "dodaiweb.pages.environment"},
+        "OPTIONS": {
+            "environment": "dodaiweb.pages.environment",
+            "context_processors": ["dodaiweb.navigation.context"],
+        },
     },
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -1,0 +1,83 @@
+"""One subscription a process to what changed, fanned out to the event streams of all open pages.
+
+Messages are hints: a page that gets one fetches what it shows afresh. So losing some is harmless as long as the
+reader is told, which is what RELOAD is for.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import redis.asyncio
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from machines.doorbell import CHANNEL
+
+logger = logging.getLogger(__name__)
+
+RELOAD = b'{"all":true}'
+QUEUED_MESSAGES = 200
+LONGEST_MESSAGE = 1000
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+
+
+class Reader:
+    """One open stream. `lost` is set once it was too slow and must be closed; its browser then comes back."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_MESSAGES)
+        self.lost = asyncio.Event()
+
+    def offer(self, message: bytes) -> None:
+        try:
+            self.messages.put_nowait(message)
+        except asyncio.QueueFull:
+            self.lost.set()
+
+
+class Hub:
+    """Belongs to one event loop. It listens to Redis while anybody reads, and comes back when Redis does."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._readers: set[Reader] = set()
+        self._listening: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Reader]:
+        reader = Reader()
+        self._readers.add(reader)
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen())
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+            if not self._readers and self._listening:
+                self._listening.cancel()
+                self._listening = None
+
+    async def _listen(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with redis.asyncio.from_url(self._url) as client, client.pubsub() as channel:
+                    await channel.subscribe(CHANNEL)
+                    self._tell(RELOAD)  # whatever happened before is not known here
+                    pause = FIRST_PAUSE_SECONDS
+                    await self._pass_on(channel)
+            except (RedisError, OSError) as exc:
+                logger.warning("event stream: no Redis (%s); trying again in %.1f s", type(exc).__name__, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _pass_on(self, channel: PubSub) -> None:
+        async for message in channel.listen():
+            if message["type"] == "message" and len(message["data"]) <= LONGEST_MESSAGE:
+                self._tell(message["data"])
+
+    def _tell(self, message: bytes) -> None:
+        for reader in self._readers:
+            reader.offer(message)

@@ -1,0 +1,29 @@
+"""Images and keys, for editing. Installs have their own pages."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from installs.models import Image, SshKey
+
+
+@admin.register(Image)
+class ImageAdmin(admin.ModelAdmin):
+    """The file of an image never changes; `manage.py image add` takes one in."""
+
+    list_display = ("name", "method", "kind", "size_bytes", "retired_at")
+    list_filter = ("method", "kind")
+    search_fields = ("name", "sha256")
+    readonly_fields = ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")
+    fieldsets = (
+        (None, {"fields": ("name", "retired_at")}),
+        ("File", {"fields": ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")}),
+        ("Layout", {"fields": ("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib", "min_memory_mib", "kernel_args")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(SshKey)
+class SshKeyAdmin(admin.ModelAdmin):
+    list_display = ("name", "public_key")

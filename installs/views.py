@@ -1,0 +1,210 @@
+"""Pages and buttons of installs, images and plans."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Count, Max, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.timezone import now
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from installs import actions, logs, overview, plan, timeline
+from installs.advice import advice_for
+from installs.lifecycle import LIVE, State
+from installs.methods import METHODS
+from installs.models import Image, Install
+from installs.words import done_label, event_words, noun, words_for
+from machines import hardware
+from machines.console import console_tail
+from machines.models import Machine
+
+INSTALLS_A_PAGE = 50
+FILTERS = {"": "All", "live": "Under way", "installed": "Installed", "failed": "Failed", "cancelled": "Cancelled"}
+
+seeing = permission_required("machines.view_machine", raise_exception=True)
+installing = permission_required("machines.install_machine", raise_exception=True)
+operating = permission_required("machines.operate_machine", raise_exception=True)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@seeing
+def plan_page(request: HttpRequest, name: str) -> HttpResponse:
+    machine = get_object_or_404(Machine.objects.select_related("site", "type", "bmc"), name=name)
+    if request.method == "POST":
+        return _start(request, machine)
+    return _show_plan(request, machine, _chosen_image(request.GET.get("image", "")))
+
+
+@installing
+def _start(request: HttpRequest, machine: Machine) -> HttpResponse:
+    image = _chosen_image(request.POST.get("image", ""))
+    if image is None:
+        messages.error(request, "Choose an image first.")
+        return redirect("plan", machine.name)
+    if plan.for_install(machine, image).needs_typed_name and request.POST.get("typed", "").strip() != machine.name:
+        messages.error(request, f"Type the name of the machine, {machine.name}, to wipe what is on it.")
+        return _show_plan(request, machine, image, status=422)
+    try:
+        install = actions.start_install(
+            machine, image, by=request.user.get_username(), approved=request.POST.get("approved", "")
+        )
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+        return _show_plan(request, machine, image, status=409)
+    return redirect("install", install.pk)
+
+
+def _show_plan(request: HttpRequest, machine: Machine, image: Image | None, *, status: int = 200) -> HttpResponse:
+    images = list(Image.objects.filter(retired_at=None))
+    if image is None and len(images) == 1:
+        image = images[0]
+    made = plan.for_install(machine, image) if image else None
+    values = {
+        "machine": machine, "images": images, "image": image, "plan": made, "methods": METHODS,
+        "contents": hardware.disk_contents(made.disk) if made and made.disk else "",
+    }  # fmt: skip
+    return render(request, "installs/plan.html", values, status=status)
+
+
+@require_POST
+@operating
+def inspect(request: HttpRequest, name: str) -> HttpResponse:
+    machine = get_object_or_404(Machine, name=name)
+    return _attempt(request, machine, lambda: actions.start_inspection(machine, by=request.user.get_username()))
+
+
+@require_POST
+def retry(request: HttpRequest, number: int) -> HttpResponse:
+    ended = get_object_or_404(Install.objects.select_related("machine", "image"), pk=number)
+    needed = "machines.operate_machine" if ended.is_inspection else "machines.install_machine"
+    if not request.user.has_perm(needed):
+        raise PermissionDenied
+    if ended.image and plan.for_install(ended.machine, ended.image).needs_typed_name:
+        messages.info(request, f"{ended.machine.name} is in use: look at the plan and type its name to wipe it.")
+        return redirect(reverse("plan", args=[ended.machine.name]) + f"?image={ended.image_id}")
+    return _attempt(request, ended.machine, lambda: actions.retry(ended, by=request.user.get_username()))
+
+
+@require_POST
+@operating
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    live = get_object_or_404(Install.objects.select_related("machine"), pk=number)
+    try:
+        actions.cancel(live, by=request.user.get_username())
+        messages.success(request, "Cancelled: it ends once the machine can do no more harm.")
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+    return redirect("install", live.pk)
+
+
+@require_safe
+@never_cache
+@seeing
+def install(request: HttpRequest, number: int) -> HttpResponse:
+    known = Install.objects.select_related("machine__site", "machine__cluster", "machine__bmc", "image", "retry_of")
+    found = get_object_or_404(known, pk=number)
+    events = list(found.events.all())
+    usual = timeline.usual_for(found)
+    marks = timeline.timeline(found, events, usual)
+    ahead = overview.place_in_queue(found) if found.state == State.QUEUED else 0
+    console = console_tail(found.machine) if found.is_live or _is_latest(found) else None
+    return render(request, "installs/detail.html", {
+        "install": found,
+        "machine": found.machine,
+        "words": words_for(found, marks, now=now(), usual=usual, ahead=ahead),
+        "noun": noun(found),
+        "marks": marks,
+        "step": marks.index(timeline.current(marks)) + 1,
+        "percent": int(100 * timeline.share_done(marks, found)),
+        "usual": usual,
+        "method": METHODS.get(found.method),
+        "advice": advice_for(found.cause) if found.cause else None,
+        "detail": logs.last_lines(found.error_detail),
+        "history": [(event, said) for event in events if (said := event_words(event))],
+        "log": logs.install_log(found),
+        "console": None if console is None else logs.last_lines(console),
+        "power": hardware.power_words(found.machine),
+        "retries": list(found.retries.order_by("pk").values_list("pk", flat=True)),
+    })  # fmt: skip
+
+
+@require_safe
+@never_cache
+@seeing
+def log(request: HttpRequest, number: int) -> HttpResponse:
+    """Everything the installer wrote, as a file."""
+    found = get_object_or_404(Install.objects.select_related("machine"), pk=number)
+    text = logs.plain("".join(found.log.values_list("text", flat=True)))
+    name = f"{found.machine.name}-{noun(found)}-{found.pk}.log"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+@require_safe
+@never_cache
+@seeing
+def installs(request: HttpRequest) -> HttpResponse:
+    state = request.GET.get("state", "")
+    state = state if state in FILTERS else ""
+    with_inspections = request.GET.get("inspections") == "1"
+    base = Install.objects.all() if with_inspections else Install.objects.real_installs()
+    rows = _in_state(base, state).select_related("machine__site", "image")
+    page = Paginator(rows, INSTALLS_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "installs/list.html", {
+        "page": page,
+        "rows": overview.rows_of(list(page.object_list), now=now()),
+        "state": state,
+        "filters": FILTERS,
+        "with_inspections": with_inspections,
+        "counts": _counts(base),
+        "done_label": done_label,
+    })  # fmt: skip
+
+
+@require_safe
+@never_cache
+@seeing
+def images(request: HttpRequest) -> HttpResponse:
+    ended = Q(installs__state__in=[State.INSTALLED, State.FAILED])
+    rows = Image.objects.annotate(
+        attempts=Count("installs", filter=ended),
+        successes=Count("installs", filter=Q(installs__state=State.INSTALLED)),
+        last_used_at=Max("installs__queued_at"),
+    )
+    used = Machine.objects.exclude(image_name="").values_list("image_name").annotate(n=Count("pk")).order_by()
+    return render(request, "installs/images.html", {"images": rows, "used": dict(used), "methods": METHODS})
+
+
+def _attempt(request: HttpRequest, machine: Machine, start: Callable[[], Install]) -> HttpResponse:
+    try:
+        return redirect("install", start().pk)
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+        return redirect("machine", machine.name)
+
+
+def _chosen_image(number: str) -> Image | None:
+    return Image.objects.filter(pk=int(number), retired_at=None).first() if number.isdecimal() else None
+
+
+def _is_latest(found: Install) -> bool:
+    """The console goes on after an install: with an older attempt it would show another one's words."""
+    return not Install.objects.filter(machine=found.machine_id, pk__gt=found.pk).exists()
+
+
+def _in_state(installs: QuerySet[Install], state: str) -> QuerySet[Install]:
+    if state == "live":
+        return installs.filter(state__in=LIVE)
+    return installs.filter(state=state) if state else installs
+
+
+def _counts(installs: QuerySet[Install]) -> dict[str, int]:
+    by_state = dict(installs.order_by().values_list("state").annotate(n=Count("pk")))
+    return by_state | {"": sum(by_state.values()), "live": sum(n for state, n in by_state.items() if state in LIVE)}

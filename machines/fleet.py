@@ -1,0 +1,175 @@
+"""The fleet in numbers and racks. What installs know of a machine is handed in, as `Doing`."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from machines.lifecycle import State
+from machines.models import POWER_IS_STALE_AFTER, Machine
+from machines.power.base import Power
+
+DENSE_ABOVE = 600  # machines; beyond that one tile a rack, one SVG path a colour
+
+LOOKS: dict[str, str] = {
+    State.NEW: "new", State.FREE: "ready", State.INSTALLING: "installing", State.WARM: "installed",
+    State.IN_USE: "installed", State.RELEASING: "installing", State.ERASING: "installing",
+    State.ASIDE: "maintenance", State.BROKEN: "maintenance", State.RETIRED: "maintenance",
+}  # fmt: skip
+"""Machine state -> how it is drawn."""
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What installs say about a machine: `failed` how its last attempt ended, or words and share of a live one."""
+
+    words: str
+    share: float = 0.0
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A machine in its rack."""
+
+    pk: int
+    name: str
+    state: str
+    look: str
+    words: str
+    power: str
+    rack: str
+    unit: int | None
+    cluster: str
+    colour: str
+    share: float
+    is_practice: bool
+    has_power_error: bool
+    power_seen_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Counters:
+    machines: int
+    racks: int
+    powered_on: int
+    power_readable: int
+    no_reply: int
+    installed: int
+    busy: int
+    failed: int
+    free: int
+    new: int
+    aside: int
+    practice: int
+    oldest_reading: datetime | None
+
+
+@dataclass(frozen=True)
+class Rack:
+    name: str
+    units: Sequence[Unit]
+
+    def paths(self, by: str) -> dict[str, str]:
+        """Colour key -> SVG path over a column one wide and a unit high each."""
+        drawn: dict[str, list[str]] = {}
+        for row, unit in enumerate(self.units):
+            drawn.setdefault(colour_key(unit, by), []).append(f"M0 {row}h1v1h-1z")
+        return {key: "".join(parts) for key, parts in drawn.items()}
+
+    @property
+    def label(self) -> str:
+        counted = Counter(unit.look for unit in self.units)
+        return ", ".join(f"{number} {look}" for look, number in sorted(counted.items()))
+
+    @property
+    def has_failed(self) -> bool:
+        return any(unit.look == "failed" for unit in self.units)
+
+
+@dataclass(frozen=True)
+class ClusterShare:
+    name: str
+    colour: str
+    count: int
+    looks: Sequence[tuple[str, int, float]]
+    """(look, how many, per cent of the cluster)"""
+
+
+def colour_key(unit: Unit, by: str) -> str:
+    return {"power": unit.power, "cluster": unit.colour or "none"}.get(by, unit.look)
+
+
+def units_of_fleet(doing: Mapping[int, Doing], *, now: datetime) -> list[Unit]:
+    """All machines but the retired ones. One query."""
+    rows = Machine.objects.exclude(state=State.RETIRED).values_list(
+        "pk", "name", "state", "power_state", "power_seen_at", "power_error", "rack", "unit", "cluster__name",
+        "cluster__colour", "site__is_practice",
+    )  # fmt: skip
+    return [_unit(row, doing.get(row[0]), now) for row in rows]
+
+
+def count(units: Iterable[Unit]) -> Counters:
+    units = list(units)
+    states, looks = Counter(unit.state for unit in units), Counter(unit.look for unit in units)
+    read = [unit.power_seen_at for unit in units if unit.power_seen_at]
+    return Counters(
+        machines=len(units),
+        racks=len({unit.rack for unit in units if unit.rack}),
+        powered_on=sum(unit.power == Power.ON for unit in units),
+        power_readable=sum(unit.power != Power.UNKNOWN for unit in units),
+        no_reply=sum(unit.has_power_error for unit in units),
+        installed=states[State.IN_USE] + states[State.WARM],
+        busy=looks["installing"],
+        failed=looks["failed"],
+        free=states[State.FREE],
+        new=states[State.NEW],
+        aside=states[State.ASIDE] + states[State.BROKEN],
+        practice=sum(unit.is_practice for unit in units),
+        oldest_reading=min(read, default=None),
+    )
+
+
+def racks_of(units: Iterable[Unit]) -> list[Rack]:
+    """Racks by name as people count (R2 before R10), machines without one last."""
+    by_rack: dict[str, list[Unit]] = {}
+    for unit in units:
+        by_rack.setdefault(unit.rack, []).append(unit)
+    ordered = sorted(by_rack, key=lambda name: (not name, _natural(name)))
+    return [Rack(name or "No rack", sorted(by_rack[name], key=_place)) for name in ordered]
+
+
+def clusters_of(units: Iterable[Unit]) -> list[ClusterShare]:
+    by_cluster: dict[tuple[str, str], list[str]] = {}
+    for unit in units:
+        if unit.cluster:
+            by_cluster.setdefault((unit.cluster, unit.colour), []).append(unit.look)
+    return [
+        ClusterShare(name, colour, len(looks), _shares(looks)) for (name, colour), looks in sorted(by_cluster.items())
+    ]
+
+
+def _shares(looks: list[str]) -> list[tuple[str, int, float]]:
+    return [(look, number, 100 * number / len(looks)) for look, number in Counter(looks).most_common()]
+
+
+def _unit(row: tuple, doing: Doing | None, now: datetime) -> Unit:  # type: ignore[type-arg]
+    pk, name, state, power, seen_at, error, rack, place, cluster, colour, practice = row
+    stale = seen_at is None or seen_at < now - POWER_IS_STALE_AFTER
+    look = LOOKS[state]
+    if doing:
+        look = "failed" if doing.failed else "installing"
+    return Unit(
+        pk=pk, name=name, state=state, look=look, words=doing.words if doing else State(state).label,
+        power=Power.UNKNOWN if stale else power, rack=rack, unit=place, cluster=cluster or "", colour=colour or "",
+        share=doing.share if doing else 0.0, is_practice=practice, has_power_error=bool(error), power_seen_at=seen_at,
+    )  # fmt: skip
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
+
+
+def _place(unit: Unit) -> tuple[bool, int, str]:
+    return unit.unit is None, unit.unit or 0, unit.name

@@ -1,0 +1,53 @@
+"""Pages and buttons of machines that need to know nothing of installs."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from machines import actions
+from machines.models import Disk, Machine, Sighting
+
+SIGHTINGS_A_PAGE = 50
+POWER_DONE = {
+    "on": "is being switched on", "off": "is being switched off", "soft": "was asked to shut down",
+    "reset": "is being reset", "status": "is being asked for its power",
+}  # fmt: skip
+
+
+@require_POST
+@permission_required("machines.operate_machine", raise_exception=True)
+def power(request: HttpRequest, name: str) -> HttpResponse:
+    machine = get_object_or_404(Machine, name=name)
+    action = request.POST.get("action", "")
+    try:
+        actions.request_power(machine, action, by=request.user.get_username())
+        messages.success(request, f"{machine.name} {POWER_DONE[action]}.")
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+    return redirect("machine", machine.name)
+
+
+@require_POST
+@permission_required("machines.install_machine", raise_exception=True)
+def root_disk(request: HttpRequest, name: str) -> HttpResponse:
+    machine = get_object_or_404(Machine, name=name)
+    number = request.POST.get("disk", "")
+    disk = get_object_or_404(Disk, pk=int(number) if number.isdecimal() else 0, machine=machine)
+    try:
+        actions.choose_root_disk(disk)
+        messages.success(request, f"{disk} is now the root disk of {machine.name}: installs go there.")
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+    return redirect("machine", machine.name)
+
+
+@require_safe
+@never_cache
+@permission_required("machines.view_sighting", raise_exception=True)
+def sightings(request: HttpRequest) -> HttpResponse:
+    page = Paginator(Sighting.objects.all(), SIGHTINGS_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "machines/sightings.html", {"page": page})
