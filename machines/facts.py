@@ -63,7 +63,7 @@ def parse_disk(raw: Any) -> FoundDisk:
         raise BadFacts("size_bytes of a disk must be a number")
     signatures = [{key: _text(item, key, 127) for key in ("path", "type", "label")} for item in _dicts(raw, "signatures")]
     return FoundDisk(
-        path=_text(raw, "path", 63), serial=_text(raw, "serial", 127), wwn=_text(raw, "wwn", 63), size_bytes=size,
+        path=_text(raw, "path", 63), serial=_text(raw, "serial", 127), wwn=_text(raw, "wwn", 191), size_bytes=size,
         model=_text(raw, "model", 127), transport=_text(raw, "transport", 15),
         is_rotational=raw.get("rotational") is True, is_removable=raw.get("removable") is True,
         signatures=tuple(signatures[:64]),

@@ -308,7 +308,7 @@ class Disk(models.Model):
 
     machine = models.ForeignKey(Machine, models.CASCADE, related_name="disks")
     serial = models.CharField(max_length=127, blank=True)
-    wwn = models.CharField("WWN", max_length=63, blank=True)
+    wwn = models.CharField("WWN", max_length=191, blank=True)  # NVMe's own form has 140 characters
     size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     model = models.CharField(max_length=127, blank=True)
     transport = models.CharField(max_length=15, blank=True)

@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('serial', models.CharField(blank=True, max_length=127)),
-                ('wwn', models.CharField(blank=True, max_length=63, verbose_name='WWN')),
+                ('wwn', models.CharField(blank=True, max_length=191, verbose_name='WWN')),
                 ('size_bytes', models.PositiveBigIntegerField(blank=True, null=True)),
                 ('model', models.CharField(blank=True, max_length=127)),
                 ('transport', models.CharField(blank=True, max_length=15)),
