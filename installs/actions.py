@@ -74,7 +74,7 @@ def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
     install.plan["attempt"]["id"] = install.pk
     install.script = METHODS[made.method].script(install.plan)
     install.save(update_fields=["plan", "script"])
-    add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {made.digest[:12]}")
+    add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {install.plan_digest[:12]}")
     machine.handled_by = str(install)
     if made.image:
         machine.state = lifecycle.after(machine.state, "install")

@@ -33,12 +33,12 @@ def words_for(
         case State.STOPPING:
             return _stopping(install)
         case State.INSTALLED:
-            return _installed(install, usual)
+            return _installed(install)
         case State.FAILED | State.CANCELLED:
             return _stopped(install, marks)
     here = current(marks)
     silence = _silence(install, here, now)
-    left = [] if silence else _left(marks, usual, now)
+    left = [] if silence or install.operator_task else _left(marks, usual, now)
     parts = [*_bytes(install, here, now), *silence, *_tries(install), *left]
     return Words(here.label, ", ".join(parts), _deadline(install))
 
@@ -104,11 +104,8 @@ def _stopping(install: Install) -> Words:
     return Words(why, doing, until)
 
 
-def _installed(install: Install, usual: Usual | None) -> Words:
-    took = duration(install.ended_at - install.queued_at if install.ended_at else None)
-    detail = f"in {took}"
-    if usual and usual.whole:
-        detail += f", usually {duration(usual.whole)}"
+def _installed(install: Install) -> Words:
+    detail = f"in {duration(install.ended_at - install.queued_at if install.ended_at else None)}"
     if install.confirmed_at:
         detail += f"; the OS itself called at {clock(install.confirmed_at)}"
     return Words(done_label(install), detail)
@@ -147,7 +144,7 @@ def _tries(install: Install) -> list[str]:
 def _left(marks: Sequence[Mark], usual: Usual | None, now: datetime) -> list[str]:
     """How long the whole usually still takes, from the usual seconds of what is left."""
     left = time_left(marks, usual, now=now)
-    return [f"usually done in {duration(left)} from now"] if left else []
+    return [f"usually about {duration(left)} more"] if left else []
 
 
 def time_left(marks: Sequence[Mark], usual: Usual | None, *, now: datetime) -> timedelta | None:
