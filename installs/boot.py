@@ -72,7 +72,9 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         if install.state not in (State.RUNNING, State.WAITING):
             return None
         if boot.boot_id and boot.boot_id != boot_id:
-            add_event(install, Event.Kind.ALERT, "second-claimant", text="A second machine used a boot script's address.")
+            add_event(
+                install, Event.Kind.ALERT, "second-claimant", text="A second machine used a boot script's address."
+            )
             return None
         _warn_of_other_boots(install, boot, boot_id)
         installer_token = tokens.new()
@@ -97,7 +99,13 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
         token = tokens.new()
         install.boots.create(token_hash=tokens.digest(token), mac=mac, address=address)
         if install.boots.count() == 1:
-            add_event(install, Event.Kind.NOTE, "boot-answer", text=f"{mac} asked how to boot and got the ramdisk", address=address)
+            add_event(
+                install,
+                Event.Kind.NOTE,
+                "boot-answer",
+                text=f"{mac} asked how to boot and got the ramdisk",
+                address=address,
+            )
         if install.state == State.WAITING and install.silence:
             save(install, quiet_until=now() + install.silence)
         plan = install.plan
@@ -116,5 +124,5 @@ def _warn_of_other_boots(install: Install, boot: Boot, boot_id: str) -> None:
     if others.exists():
         add_event(
             install, Event.Kind.ALERT, "booted-again",
-            text="The machine, or another one with its MAC, booted the ramdisk once more. Only one boot can get the write grant.",
+            text="The machine, or another one with its MAC, booted the ramdisk again. Only one boot gets the grant.",
         )  # fmt: skip

@@ -25,7 +25,7 @@ View = Callable[..., HttpResponse]
 
 
 def for_machines(view: View) -> View:
-    """What all these views share: no CSRF (no cookies), capped bodies, and 503 with a time while the database is away."""
+    """What these views share: no CSRF (no cookies), capped bodies, and 503 with a time while the database is away."""
 
     @csrf_exempt
     @wraps(view)
@@ -47,7 +47,9 @@ def for_machines(view: View) -> View:
 
 
 def text(body: str, status: int = 200) -> HttpResponse:
-    return HttpResponse(body, content_type="text/plain; charset=utf-8", status=status, headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        body, content_type="text/plain; charset=utf-8", status=status, headers={"Cache-Control": "no-store"}
+    )
 
 
 def not_found(*_args: object, **_kwargs: object) -> HttpResponse:
@@ -111,12 +113,16 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
         case grant.Refused(reason):
             return text(scripts.render("boot/refused.sh", reason=reason))
         case grant.Granted(first_boot_token):
-            return text(shell_settings(Install.objects.select_related("machine").get(pk=claimed.install_id), first_boot_token))
+            return text(
+                shell_settings(Install.objects.select_related("machine").get(pk=claimed.install_id), first_boot_token)
+            )
 
 
 @for_machines
 def first_boot(request: HttpRequest, token: str) -> HttpResponse:
-    install = Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if tokens.is_well_formed(token) else None
+    install = (
+        Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if tokens.is_well_formed(token) else None
+    )
     if install is None:
         return not_found()
     return _answer(flow.receive(install.pk, "installed", address=request.META.get("REMOTE_ADDR")))
@@ -146,4 +152,3 @@ def _installer(request: HttpRequest) -> Boot | None:
 def _answer(result: str) -> HttpResponse:
     status = {"ended": 410, "unknown": 404, "bad": 400}.get(result, 200)
     return JsonResponse({"result": result}, status=status, headers={"Cache-Control": "no-store"})
-

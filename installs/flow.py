@@ -69,7 +69,12 @@ def may_speak(install: Install, boot_id: str) -> bool:
 
 
 def receive(
-    install_id: int, name: str, *, boot_id: str | None = None, address: str | None = None, data: dict[str, object] | None = None
+    install_id: int,
+    name: str,
+    *,
+    boot_id: str | None = None,
+    address: str | None = None,
+    data: dict[str, object] | None = None,
 ) -> str:
     """The machine said `name`; the caller has checked its token. Answers applied, duplicate, late or ended.
 
@@ -94,7 +99,6 @@ def receive(
         if install.state == State.WAITING and install.awaited:
             _go_on_if_said(install)
         return "late" if passed else "applied"
-
 
 
 def _claim() -> Claim | None:
@@ -151,7 +155,8 @@ def _store(claim: Claim, method: InstallMethod, outcome: Outcome | StepFailed) -
             case WaitFor():
                 raise AssertionError(f"{method.slug}: a step that waits stands in `waits` and has no effect")
             case Again(after):
-                change(install, "wait", **free, awaited="", look_again_at=now() + after, tries=claim.install.tries)
+                save(install, **free)
+                change(install, "wait", awaited="", look_again_at=now() + after, tries=claim.install.tries)
 
 
 def _go_on_if_said(install: Install) -> None:

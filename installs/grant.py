@@ -59,7 +59,12 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
 def _grant(install: Install, boot: Boot) -> Granted:
     token = tokens.new()
     if install.granted_at is None:
-        add_event(install, Event.Kind.MACHINE, "granted", text=f"May write disk {install.plan['disk']['serial'] or install.plan['disk']['wwn']}")
+        add_event(
+            install,
+            Event.Kind.MACHINE,
+            "granted",
+            text=f"May write disk {install.plan['disk']['serial'] or install.plan['disk']['wwn']}",
+        )
         save(install, granted_at=now(), granted_boot_id=boot.boot_id)
     # Asked again because our answer got lost: the earlier token was never used.
     save(install, first_boot_hash=tokens.digest(token))

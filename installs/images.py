@@ -71,7 +71,9 @@ def look_into(path: Path) -> Contents:
         return Contents(Image.Kind.EXT4, _ext4_used_bytes(head[EXT4_SUPERBLOCK:]))
     if len(head) >= 18 and _u32(head, 0) == ZSTD_MAGIC:
         return Contents(Image.Kind.TAR_ZST, _zstd_content_bytes(head))
-    raise ImageProblem(f"{path.name} is of no known kind: Dodai takes an ext4 file system or a tar archive packed by zstd")
+    raise ImageProblem(
+        f"{path.name} is of no known kind: Dodai takes an ext4 file system or a tar archive packed by zstd"
+    )
 
 
 def _store(path: Path, size: int, *, expected: str, say: Callable[[str], None]) -> str:

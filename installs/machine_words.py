@@ -98,9 +98,11 @@ def _failed(boot: Boot, data: dict[str, Any]) -> str:
             return "ended"
         add_event(install, Event.Kind.NOTE, "failed", text=f"{phase}: {message}", data=_small(data))
         ending.stop_locked(
-            install, cause=_slug(data.get("cause")), error=f"{install.machine.name}: {message or 'the installer failed'}",
+            install,
+            cause=_slug(data.get("cause")),
+            error=f"{install.machine.name}: {message or 'the installer failed'}",
             detail=where + str(data.get("output", "")),
-        )  # fmt: skip
+        )
         return "applied"
 
 
@@ -138,4 +140,8 @@ def _slug(value: object) -> str:
 
 def _small(data: dict[str, Any]) -> dict[str, Any]:
     """What is worth keeping of an event's body: the facts themselves are kept by inspection only."""
-    return {key: value for key, value in data.items() if key in {"seconds", "boot_order", "boot_id", "firmware", "phase", "line"}}
+    return {
+        key: value
+        for key, value in data.items()
+        if key in {"seconds", "boot_order", "boot_id", "firmware", "phase", "line"}
+    }

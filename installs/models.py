@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from installs.lifecycle import ENDED, GOING_ON, LIVE, State
+from machines.models import KERNEL_ARGS
 
 SHA256 = RegexValidator(r"^[0-9a-f]{64}$", "A SHA-256 digest has 64 hexadecimal digits.")
 KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
@@ -31,9 +32,7 @@ class Image(models.Model):
     size_bytes = models.PositiveBigIntegerField(help_text="Of the file")
     unpacked_bytes = models.PositiveBigIntegerField(help_text="Of the tree on the disk")
     min_memory_mib = models.PositiveIntegerField(default=0)
-    kernel_args = models.CharField(
-        max_length=255, blank=True, validators=[RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")]
-    )  # fmt: skip
+    kernel_args = models.CharField(max_length=255, blank=True, validators=[KERNEL_ARGS])
     root_mib = models.PositiveIntegerField("root (MiB)", default=0, help_text="0: what the others leave")
     swap_mib = models.PositiveIntegerField("swap (MiB)", default=0)
     ephemeral_mib = models.PositiveIntegerField("ephemeral (MiB)", default=0)
@@ -63,7 +62,9 @@ class SshKey(models.Model):
     def clean(self) -> None:
         parts = self.public_key.split()
         if len(parts) < 2 or parts[0] not in KEY_TYPES or not re.fullmatch(r"[A-Za-z0-9+/=]{40,}", parts[1]):
-            raise ValidationError({"public_key": f"Paste one line of a .pub file; it begins with {KEY_TYPES[0]} or the like."})
+            raise ValidationError(
+                {"public_key": f"Paste one line of a .pub file; it begins with {KEY_TYPES[0]} or the like."}
+            )
         if "\n" in self.public_key.strip():
             raise ValidationError({"public_key": "One key a row, please: this has several lines."})
         self.public_key = self.public_key.strip()
@@ -138,7 +139,9 @@ class Install(models.Model):
     first_boot_hash = models.CharField(max_length=64, blank=True, db_index=True)
 
     # How it ends.
-    wanted_end = models.CharField(max_length=10, blank=True, choices=[(State.FAILED, "Failed"), (State.CANCELLED, "Cancelled")])
+    wanted_end = models.CharField(
+        max_length=10, blank=True, choices=[(State.FAILED, "Failed"), (State.CANCELLED, "Cancelled")]
+    )
     power_off_to_stop = models.BooleanField(default=False)
     cause = models.SlugField(blank=True, help_text="Of the failure, in one word, for grouping")
     error = models.TextField(blank=True)
@@ -163,7 +166,8 @@ class Install(models.Model):
                 fields=["machine"], condition=Q(state__in=sorted(LIVE)), name="one_live_install_per_machine"
             ),
             models.CheckConstraint(
-                condition=(Q(granted_at=None) & Q(granted_boot_id="")) | (Q(granted_at__isnull=False) & ~Q(granted_boot_id="")),
+                condition=(Q(granted_at=None) & Q(granted_boot_id=""))
+                | (Q(granted_at__isnull=False) & ~Q(granted_boot_id="")),
                 name="a_grant_names_the_boot_it_is_for",
             ),
         ]
@@ -202,7 +206,7 @@ class Boot(models.Model):
     mac = models.CharField(max_length=17)
     boot_id = models.CharField(max_length=36, blank=True)
     script_at = models.DateTimeField(null=True)
-    installer_hash = models.CharField(max_length=64, null=True, unique=True)
+    installer_hash = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - several may be empty
 
     def __str__(self) -> str:
         return f"boot {self.pk} of install {self.install_id}"
@@ -234,7 +238,9 @@ class Event(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["install", "kind", "name"], condition=Q(kind__in=["machine", "phase"]), name="a_machine_says_each_thing_once"
+                fields=["install", "kind", "name"],
+                condition=Q(kind__in=["machine", "phase"]),
+                name="a_machine_says_each_thing_once",
             ),
         ]
 

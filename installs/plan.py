@@ -106,7 +106,9 @@ def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
     roots = list(machine.disks.filter(is_root=True))
     if len(roots) != 1:
         found = ", ".join(f"{disk} ({disk.path})" for disk in machine.disks.all()) or "none"
-        problems.append(f"{len(roots)} disks of {machine.name} are marked as root disk, it must be one. Its disks: {found}.")
+        problems.append(
+            f"{len(roots)} disks of {machine.name} are marked as root disk, it must be one. Its disks: {found}."
+        )
         return None
     disk = roots[0]
     if not disk.path:
@@ -122,9 +124,13 @@ def _layout(image: Image, disk: Disk | None, problems: list[str]) -> dict[str, i
     least_root = sizes["root"] or int(image.unpacked_bytes * FREE_SHARE)
     needed = least_root + sizes["swap"] + sizes["ephemeral"] + sizes["kdump"] + BOOT_PARTITIONS_BYTES
     if needed > disk.size_bytes:
-        problems.append(f"{image.name} needs {needed // MIB} MiB with its partitions, the disk {disk} has {disk.size_bytes // MIB}.")
+        problems.append(
+            f"{image.name} needs {needed // MIB} MiB with its partitions, the disk {disk} has {disk.size_bytes // MIB}."
+        )
     if sizes["root"] and sizes["root"] < image.unpacked_bytes * FREE_SHARE:
-        problems.append(f"The root of {image.name} is {sizes['root'] // MIB} MiB, but its files are {image.unpacked_bytes // MIB}.")
+        problems.append(
+            f"The root of {image.name} is {sizes['root'] // MIB} MiB, but its files are {image.unpacked_bytes // MIB}."
+        )
     return sizes
 
 

@@ -37,13 +37,24 @@ def prepare(count: int, say: Say) -> None:
 @transaction.atomic
 def register(profile: profiles.Profile) -> Machine:
     """Enter one practice server, or bring its row up to date with the lab's data folder."""
-    kind, _ = MachineType.objects.get_or_create(name=f"practice-{profile.boot_order}-first", defaults={"boot_order": BootOrder(profile.boot_order)})
+    kind, _ = MachineType.objects.get_or_create(
+        name=f"practice-{profile.boot_order}-first", defaults={"boot_order": BootOrder(profile.boot_order)}
+    )
     machine, is_new = Machine.objects.get_or_create(
         name=profile.name,
-        defaults={"site": _site(), "type": kind, "serial": profile.serial, "uuid": profile.uuid, "rack": RACK, "unit": int(profile.name.rpartition("-")[2])},
+        defaults={
+            "site": _site(),
+            "type": kind,
+            "serial": profile.serial,
+            "uuid": profile.uuid,
+            "rack": RACK,
+            "unit": int(profile.name.rpartition("-")[2]),
+        },
     )
     if not machine.is_practice:
-        raise actions.Refused(f"the inventory has a machine of its own named {profile.name}: rename it, or start with --no-lab")
+        raise actions.Refused(
+            f"the inventory has a machine of its own named {profile.name}: rename it, or start with --no-lab"
+        )
     bmc, _ = Bmc.objects.get_or_create(machine=machine, defaults={"driver": "ipmi"})
     bmc.driver, bmc.host, bmc.port, bmc.username = "ipmi", profile.bmc_host, profile.bmc_port, profile.bmc_user
     bmc.set_password(profile.bmc_password)
@@ -65,7 +76,7 @@ def retire_others(kept: set[str]) -> None:
 
 def _site() -> Site:
     ports = [urlsplit(url).port or 80 for url in (settings.PROVISION_URL, settings.IMAGE_URL)]
-    provision_url, image_url = profiles.guest_urls(None, *ports)
+    provision_url, image_url = profiles.guest_urls(*ports)
     site, _ = Site.objects.update_or_create(
         name=SITE, defaults={"is_practice": True, "provision_url": provision_url, "image_url": image_url}
     )

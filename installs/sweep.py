@@ -19,6 +19,7 @@ from machines.power.base import Power
 logger = logging.getLogger(__name__)
 
 WATCHDOG = "watchdog"
+UNTOUCHED = "Nothing was written."
 GAP_THAT_COUNTS = timedelta(seconds=15)
 STEP_THAT_COUNTS = timedelta(seconds=2)
 OFF_BELIEVED_AFTER = timedelta(seconds=6)  # two readings, so that one reset is not taken for a loss
@@ -42,7 +43,9 @@ def beat() -> timedelta:
     with transaction.atomic():
         moment, seconds = now(), boot_seconds()
         last = Beat.objects.select_for_update().filter(pk=WATCHDOG).first()
-        Beat.objects.update_or_create(name=WATCHDOG, defaults={"at": moment, "boot_id": boot_id(), "boot_seconds": seconds})
+        Beat.objects.update_or_create(
+            name=WATCHDOG, defaults={"at": moment, "boot_id": boot_id(), "boot_seconds": seconds}
+        )
         if last is None:
             return timedelta()
         wall = moment - last.at
@@ -83,7 +86,9 @@ def _give_up(install_id: int) -> None:
 
 
 def _overdue_cause(install: Install) -> str:
-    return {"install": "no-netboot", "inspected": "no-netboot", "installed": "no-first-boot"}.get(install.awaited, "silent")
+    return {"install": "no-netboot", "inspected": "no-netboot", "installed": "no-first-boot"}.get(
+        install.awaited, "silent"
+    )
 
 
 def _overdue_words(install: Install) -> str:
@@ -91,9 +96,9 @@ def _overdue_words(install: Install) -> str:
     silent = f" for {install.silence.total_seconds() / 60:.0f} min" if install.silence else ""
     match install.awaited:
         case "install" | "inspected" if install.boots.exists():
-            return f"{name} asked for its boot script, but its ramdisk said nothing{silent}: look at its console. Nothing was written."
+            return f"{name} booted the ramdisk, which then said nothing{silent}: look at its console. {UNTOUCHED}"
         case "install" | "inspected":
-            return f"{name} did not boot from the network{silent}: check its boot order, its cable and the DHCP lines. Nothing was written."
+            return f"{name} did not boot from the network{silent}: check boot order, cable and DHCP lines. {UNTOUCHED}"
         case "installed":
             return f"{name} was written, but its OS did not call{silent}: look at its console."
         case "install_reboot":

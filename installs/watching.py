@@ -28,7 +28,9 @@ def follow(install_id: int) -> Iterator[Line]:
         if install.is_live and progress != last_progress and install.total_bytes:
             last_progress = progress
             rate = f", {install.bytes_per_second / 1e6:.1f} MB/s" if install.bytes_per_second else ""
-            yield Line("progress", install.phase, f"{install.done_bytes / 1e6:.1f} of {install.total_bytes / 1e6:.1f} MB{rate}")
+            yield Line(
+                "progress", install.phase, f"{install.done_bytes / 1e6:.1f} of {install.total_bytes / 1e6:.1f} MB{rate}"
+            )
         if not install.is_live:
             return
         time.sleep(LOOK_EVERY_SECONDS)

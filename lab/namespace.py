@@ -83,7 +83,7 @@ class NativeNetwork:
             relay = Relay(listening, self._ports.host, port)
             self._relays.append(relay)
             await relay.start()
-        provision_url, _ = guest_urls(profile, self._ports.provision, self._ports.image)
+        provision_url, _ = guest_urls(self._ports.provision, self._ports.image)
         self._start_dnsmasq(f"{provision_url}/boot.ipxe")
         self.is_up, self.reason = True, "works"
 

@@ -90,9 +90,8 @@ def lab_folder(data: Path) -> Path:
     return data / "lab"
 
 
-def guest_urls(profile: Profile, provision_port: int, image_port: int) -> tuple[str, str]:
+def guest_urls(provision_port: int, image_port: int) -> tuple[str, str]:
     """The provisioning and image URLs as the guest sees them: the same for both of the lab's networks."""
-    del profile  # every kind of guest sees the same; the argument keeps callers honest should one ever differ
     return f"http://{SERVER_ADDRESS}:{provision_port}", f"http://{SERVER_ADDRESS}:{image_port}"
 
 

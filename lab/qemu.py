@@ -38,7 +38,7 @@ def confined_cable(profile: Profile, ports: Ports) -> Cable:
     """QEMU's user-mode network, cut off from everything (`restrict=on`) but the two ports, each brought in by a
     `socat` per connection. Needs no root. `restrict` holds for IPv6 too, which stays on for its router advertisements:
     iPXE waits 13 s for one."""
-    provision_url, _ = guest_urls(profile, ports.provision, ports.image)
+    provision_url, _ = guest_urls(ports.provision, ports.image)
     options = ["user", "id=net0", "restrict=on", f"bootfile={provision_url}/boot.ipxe"]
     for port in dict.fromkeys((ports.provision, ports.image)):
         options.append(f"guestfwd=tcp:{SERVER_ADDRESS}:{port}-cmd:{program('socat')} - TCP:{ports.host}:{port}")

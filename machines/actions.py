@@ -46,7 +46,12 @@ def record_power(machine: Machine, state: Power, *, error: str = "", next_in: ti
     """Store one reading of the power state; `error` says why it is unknown."""
     moment = now()
     changed = machine.power_state != state
-    values = {"power_seen_at": moment, "power_state": state, "power_error": error[:255], "power_poll_at": moment + next_in}
+    values = {
+        "power_seen_at": moment,
+        "power_state": state,
+        "power_error": error[:255],
+        "power_poll_at": moment + next_in,
+    }
     if changed:
         values["power_since"] = moment
     if error:
@@ -113,7 +118,9 @@ def _refuse_if_busy(machine: Machine) -> None:
 
 def _refuse_other_machine(machine: Machine, found: Facts) -> None:
     if machine.serial and found.serial and machine.serial != found.serial:
-        raise NotThisMachine(f"{machine.name}: found the serial number {found.serial}, the inventory says {machine.serial}")
+        raise NotThisMachine(
+            f"{machine.name}: found the serial number {found.serial}, the inventory says {machine.serial}"
+        )
     if machine.uuid and found.uuid and not identity.same_uuid(machine.uuid, found.uuid):
         raise NotThisMachine(f"{machine.name}: found the system UUID {found.uuid}, the inventory says {machine.uuid}")
     others = Machine.objects.exclude(pk=machine.pk)
@@ -130,7 +137,9 @@ def _refuse_other_machine(machine: Machine, found: Facts) -> None:
 
 
 def _store_interfaces(machine: Machine, found: Facts) -> None:
-    details = {identity.normal_mac(card["mac"]): card for card in found.raw.get("interfaces", []) if _has_mac(card, found)}
+    details = {
+        identity.normal_mac(card["mac"]): card for card in found.raw.get("interfaces", []) if _has_mac(card, found)
+    }
     for mac in found.macs:
         card = details.get(mac, {})
         speed, link = card.get("speed_mbps"), card.get("link")
@@ -169,7 +178,12 @@ def _store_disk(machine: Machine, disk: FoundDisk) -> Disk:
     stored = machine.disks.filter(same).order_by("-is_root").first() or Disk(machine=machine)
     machine.disks.filter(same).exclude(pk=stored.pk).delete()
     stored.serial, stored.wwn = disk.serial or stored.serial, disk.wwn or stored.wwn
-    stored.size_bytes, stored.model, stored.transport, stored.path = disk.size_bytes, disk.model, disk.transport, disk.path
+    stored.size_bytes, stored.model, stored.transport, stored.path = (
+        disk.size_bytes,
+        disk.model,
+        disk.transport,
+        disk.path,
+    )
     stored.is_rotational, stored.is_removable = disk.is_rotational, disk.is_removable
     stored.signatures, stored.seen_at = list(disk.signatures), now()
     stored.save()

@@ -61,7 +61,9 @@ def parse_disk(raw: Any) -> FoundDisk:
     size = raw.get("size_bytes")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
         raise BadFacts("size_bytes of a disk must be a number")
-    signatures = [{key: _text(item, key, 127) for key in ("path", "type", "label")} for item in _dicts(raw, "signatures")]
+    signatures = [
+        {key: _text(item, key, 127) for key in ("path", "type", "label")} for item in _dicts(raw, "signatures")
+    ]
     return FoundDisk(
         path=_text(raw, "path", 63), serial=_text(raw, "serial", 127), wwn=_text(raw, "wwn", 191), size_bytes=size,
         model=_text(raw, "model", 127), transport=_text(raw, "transport", 15),

@@ -22,7 +22,7 @@ COLUMNS = (
     "name", "site", "type", "cluster", "rack", "unit", "serial", "uuid", "owner", "notes", "pxe_mac", "other_macs",
     "power_driver", "bmc_host", "bmc_port", "bmc_user", "bmc_password", "root_disk",
 )  # fmt: skip
-SECRET = "bmc_password"
+SECRET = "bmc_password"  # noqa: S105 - the name of a column
 OWN_COLUMNS = ("rack", "serial", "uuid", "owner", "notes")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t")  # a spreadsheet would run what begins so
 BIGGEST_FILE_BYTES = 20 << 20
@@ -60,7 +60,8 @@ def read(path: Path) -> list[Row]:
 
 def store(rows: list[Row]) -> Result:
     """Enter all rows, or none. A machine that exists is changed in the columns that its row fills."""
-    problems, created = [], 0
+    problems: list[str] = []
+    created = 0
     with transaction.atomic():
         for row in rows:
             try:
@@ -77,7 +78,9 @@ def store(rows: list[Row]) -> Result:
 
 def write(path: Path) -> int:
     """Export all machines but the practice servers, without any password. Returns how many."""
-    machines = Machine.objects.real().select_related("site", "type", "cluster", "bmc").prefetch_related("interfaces", "disks")
+    machines = (
+        Machine.objects.real().select_related("site", "type", "cluster", "bmc").prefetch_related("interfaces", "disks")
+    )
     rows = [_row_of(machine) for machine in machines]
     columns = [column for column in COLUMNS if column != SECRET]
     if path.suffix in (".yaml", ".yml"):
@@ -174,7 +177,9 @@ def _store_bmc(machine: Machine, values: dict[str, str]) -> None:
         bmc.port = _number(values, "bmc_port", 65535)
     if SECRET in values:
         bmc.set_password(values[SECRET])
-    twin = Bmc.objects.exclude(pk=bmc.pk).filter(driver=bmc.driver, host=bmc.host, port=bmc.port).exclude(host="").first()
+    twin = (
+        Bmc.objects.exclude(pk=bmc.pk).filter(driver=bmc.driver, host=bmc.host, port=bmc.port).exclude(host="").first()
+    )
     if twin:
         raise ValidationError({"bmc_host": f"{bmc.host}:{bmc.port} is the BMC of {twin.machine.name}"})
     bmc.save()
@@ -186,13 +191,18 @@ def _store_root_disk(machine: Machine, values: dict[str, str]) -> None:
     text = values["root_disk"]
     key = "wwn" if text.lower().startswith(("0x", "eui.", "nvme.", "naa.")) else "serial"
     machine.disks.filter(is_root=True).update(is_root=False)
-    Disk.objects.update_or_create(machine=machine, **{key: text}, defaults={"is_root": True})
+    disk = machine.disks.filter(**{key: text}).first() or Disk(machine=machine)
+    setattr(disk, key, text)
+    disk.is_root = True
+    disk.save()
 
 
 def _row_of(machine: Machine) -> dict[str, str]:
     cards, bmc = list(machine.interfaces.all()), getattr(machine, "bmc", None)
     root = next((disk for disk in machine.disks.all() if disk.is_root), None)
-    values: dict[str, Any] = {column: getattr(machine, column) for column in ("name", *OWN_COLUMNS, "unit", "site", "type", "cluster")}
+    values: dict[str, Any] = {
+        column: getattr(machine, column) for column in ("name", *OWN_COLUMNS, "unit", "site", "type", "cluster")
+    }
     values |= {
         "pxe_mac": next((card.mac for card in cards if card.is_pxe), ""),
         "other_macs": " ".join(card.mac for card in cards if not card.is_pxe),

@@ -50,7 +50,9 @@ def _due() -> QuerySet[PowerCommand]:
 
 def _claim() -> PowerCommand | None:
     with transaction.atomic():
-        locking = _due().select_for_update(of=("self",), skip_locked=connection.features.has_select_for_update_skip_locked)
+        locking = _due().select_for_update(
+            of=("self",), skip_locked=connection.features.has_select_for_update_skip_locked
+        )
         command: PowerCommand | None = locking.select_related("machine", "machine__bmc__credentials").first()
         if command is None:
             return None

@@ -15,7 +15,8 @@ from machines.lifecycle import State
 from machines.power import DRIVERS
 from machines.power.base import BmcEndpoint, Power
 
-BMC_PASSWORD_PURPOSE = "bmc password"
+BMC_PASSWORD_PURPOSE = "bmc password"  # noqa: S105 - what it is for, not what it is
+KERNEL_ARGS = RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")
 HOST_NAME = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     "Use lower-case letters, digits and hyphens, at most 63, as in a host name (RFC 1123).",
@@ -38,7 +39,9 @@ class Site(models.Model):
     """A place whose machines reach Dodai under the same URLs."""
 
     name = models.CharField(max_length=63, unique=True)
-    provision_url = models.URLField(blank=True, help_text="How its machines reach Dodai; empty: as the server was started")
+    provision_url = models.URLField(
+        blank=True, help_text="How its machines reach Dodai; empty: as the server was started"
+    )
     image_url = models.URLField(blank=True)
     is_practice = models.BooleanField(default=False, editable=False)
 
@@ -112,9 +115,11 @@ class MachineType(models.Model):
     boot_order = models.CharField(max_length=10, choices=BootOrder, default=BootOrder.DISK)
     local_boot = models.CharField(max_length=10, choices=LocalBoot, default=LocalBoot.AUTO)
     kernel_args = models.CharField(
-        max_length=255, blank=True, help_text="Added to the installer's and the OS's kernel, like console=ttyS1,115200n8",
-        validators=[RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")],
-    )  # fmt: skip
+        max_length=255,
+        blank=True,
+        validators=[KERNEL_ARGS],
+        help_text="Added to the installer's and the OS's kernel, like console=ttyS1,115200n8",
+    )
 
     class Meta:
         ordering = ["name"]
@@ -225,7 +230,9 @@ class Machine(models.Model):
     def _checked_uuid(self) -> str:
         value = identity.normal_uuid(self.uuid)
         if self.uuid and not value:
-            raise ValidationError({"uuid": f"{self.uuid!r} is no UUID, or one that many machines carry: leave it empty."})
+            raise ValidationError(
+                {"uuid": f"{self.uuid!r} is no UUID, or one that many machines carry: leave it empty."}
+            )
         if value:
             twin = Machine.objects.exclude(pk=self.pk).filter(uuid=identity.swapped_uuid(value)).first()
             if twin:
@@ -374,7 +381,9 @@ class PowerCommand(models.Model):
         ordering = ["-asked_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["machine"], condition=Q(state__in=["asked", "running"]), name="one_live_power_command_per_machine"
+                fields=["machine"],
+                condition=Q(state__in=["asked", "running"]),
+                name="one_live_power_command_per_machine",
             ),
         ]
 

@@ -14,16 +14,29 @@ from machines.models import Bmc, Disk, Interface, Machine, Site
 GIB = 1 << 30
 DIGEST = "ab" * 32
 RAMDISK = ramdisk.Ramdisk(
-    name="lab", version="lab-0123456789ab", kernel=None, initrd=None, modules=frozenset(), packages={}, kernel_release="6.1", options={},
-    recipe="", built_at=0.0,
-)  # fmt: skip
+    name="lab",
+    version="lab-0123456789ab",
+    kernel=None,
+    initrd=None,
+    modules=frozenset(),
+    packages={},
+    kernel_release="6.1",
+    options={},
+    recipe="",
+    built_at=0.0,
+)
 
 
 def make_machine(name: str = "node1", *, driver: str = "fake", number: int = 1, **fields: Any) -> Machine:
     """A machine that has been inspected and has one root disk."""
     from django.utils.timezone import now
 
-    values = {"state": "free", "serial": f"SN{number}", "uuid": str(uuid.UUID(int=number << 64 | 7)), "inspected_at": now()}
+    values = {
+        "state": "free",
+        "serial": f"SN{number}",
+        "uuid": str(uuid.UUID(int=number << 64 | 7)),
+        "inspected_at": now(),
+    }
     machine = Machine.objects.create(name=name, site=Site.objects.get_or_create(name="main")[0], **values | fields)
     Bmc.objects.create(machine=machine, driver=driver)
     Interface.objects.create(machine=machine, mac=f"52:54:00:00:00:{number:02x}", is_pxe=True)

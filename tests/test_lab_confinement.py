@@ -105,7 +105,7 @@ def assert_confined(lab: RunningLab, profile: Profile, booted_from: BootServer, 
 
 def _serve_probe(server: BootServer, profile: Profile, tripwire: int) -> None:
     built = ramdisk.build("lab", Path(settings.DATA), print)
-    provision, image = guest_urls(profile, *server.ports)
+    provision, image = guest_urls(*server.ports)
     server.files = {"/vmlinuz": built.kernel, "/initrd": built.initrd}
     server.texts["/hello"] = "hello\n"
     server.texts["/report"] = "thanks\n"

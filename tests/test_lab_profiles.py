@@ -65,7 +65,7 @@ def test_passwords_are_kept_private_and_out_of_the_repr(tmp_path: Path):
 
 def test_a_guest_sees_one_address_for_both_ports(tmp_path: Path):
     [profile] = profiles(1, tmp_path)
-    assert guest_urls(profile, 8001, 8002) == ("http://10.0.2.100:8001", "http://10.0.2.100:8002")
+    assert guest_urls(8001, 8002) == ("http://10.0.2.100:8001", "http://10.0.2.100:8002")
 
 
 @pytest.mark.parametrize(("first", "nic"), [("network", 1), ("disk", 3)])

@@ -58,5 +58,5 @@ def _run(function: Callable[[], Any], answer: Connection, parent: int) -> None:
         answer.send(("ok", function()))
     except PowerError as exc:
         answer.send((type(exc).__name__, str(exc)))
-    except Exception as exc:  # a hostile answer can raise anything inside the library
+    except Exception as exc:  # noqa: BLE001 - a hostile answer can raise anything inside the library
         answer.send((PowerError.__name__, f"unexpected answer of the BMC ({type(exc).__name__})"))

@@ -19,7 +19,11 @@ VALID, PERSISTENT, EFI = 0x80, 0x40, 0x20
 KEEP_FLAGS_60_S = 0x08  # do not forget the flags when no restart follows within a minute
 DEVICE_BITS = {BootDevice.DEFAULT: 0x00, BootDevice.NETWORK: 0x04, BootDevice.DISK: 0x08}
 NOT_IN_THIS_STATE = 0xD5
-REFUSALS = {0xC1: "does not know this command", 0xD4: "does not allow this user to do it", 0xD6: "has this command switched off"}
+REFUSALS = {
+    0xC1: "does not know this command",
+    0xD4: "does not allow this user to do it",
+    0xD6: "has this command switched off",
+}
 
 Call = Callable[[Session], Any]
 
@@ -70,7 +74,10 @@ def _log_in_and(call: Call, endpoint: BmcEndpoint) -> Any:
     """In the child: log in, do it, log out. Credentials go as bytes, pyghmi mixes str and bytes up."""
     with _errors(endpoint):
         session = Session(
-            bmc=endpoint.host, userid=endpoint.username.encode(), password=endpoint.password.encode(), port=endpoint.port
+            bmc=endpoint.host,
+            userid=endpoint.username.encode(),
+            password=endpoint.password.encode(),
+            port=endpoint.port,
         )
         if getattr(session, "broken", False) or not session.logged:
             raise IpmiException("Session no longer connected")

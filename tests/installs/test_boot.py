@@ -60,13 +60,17 @@ def test_the_ramdisk_may_be_booted_again_until_it_spoke(server, machine, steps):
 
 def test_an_unknown_machine_is_noted_and_sent_to_its_disk(client):
     for _ in range(2):
-        answer = client.get("/boot.ipxe", {"mac": "52:54:00:99:99:99", "serial": "X1", "platform": "efi"}).content.decode()
+        answer = client.get(
+            "/boot.ipxe", {"mac": "52:54:00:99:99:99", "serial": "X1", "platform": "efi"}
+        ).content.decode()
         assert is_local(answer)
     sighting = Sighting.objects.get()
     assert (sighting.mac, sighting.count, sighting.serial, sighting.platform) == ("52:54:00:99:99:99", 2, "X1", "efi")
 
 
-@pytest.mark.parametrize("mac", ["", "x", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "52:54:00:00:00:01;reboot", "é" * 300])
+@pytest.mark.parametrize(
+    "mac", ["", "x", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "52:54:00:00:00:01;reboot", "é" * 300]
+)
 def test_what_is_no_mac_is_sent_to_its_disk(client, mac):
     response = client.get("/boot.ipxe", {"mac": mac})
     assert response.status_code == 200
@@ -125,7 +129,18 @@ def test_tokens_are_stored_as_hashes_only(server, machine, steps):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/admin/", "/machines/", "/events/", "/login/", "/static/css/dodai.css", "/script/x", "/event/install", "/first-boot/x"]
+    "path",
+    [
+        "/",
+        "/admin/",
+        "/machines/",
+        "/events/",
+        "/login/",
+        "/static/css/dodai.css",
+        "/script/x",
+        "/event/install",
+        "/first-boot/x",
+    ],
 )
 def test_nothing_else_answers_on_the_provisioning_listener(client, path):
     response = client.get(path)

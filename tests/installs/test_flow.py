@@ -283,7 +283,13 @@ def test_a_machine_that_booted_nothing_of_ours_is_not_switched_off(install, work
 def test_a_failure_the_machine_reports_keeps_its_last_lines(install, server, work):
     server.boot()
     server.say("install")
-    report = {"cause": "digest", "message": "the image has another digest", "phase": "verify", "line": 12, "output": "abc"}
+    report = {
+        "cause": "digest",
+        "message": "the image has another digest",
+        "phase": "verify",
+        "line": 12,
+        "output": "abc",
+    }
     server.say("failed", report)
     work_until_ended(install, work)
     ended = fresh(install)

@@ -21,7 +21,9 @@ def site(db) -> Site:
     return Site.objects.get_or_create(name="main")[0]
 
 
-@pytest.mark.parametrize("text", ["52:54:00:AB:cd:ef", "52-54-00-ab-cd-ef", "525400abcdef", "5254.00ab.cdef", "01-52-54-00-ab-cd-ef"])
+@pytest.mark.parametrize(
+    "text", ["52:54:00:AB:cd:ef", "52-54-00-ab-cd-ef", "525400abcdef", "5254.00ab.cdef", "01-52-54-00-ab-cd-ef"]
+)
 def test_a_mac_in_any_spelling(text):
     assert identity.normal_mac(text) == "52:54:00:ab:cd:ef"
 
@@ -94,13 +96,26 @@ def test_inspection_fills_the_inventory(site):
     machine = Machine.objects.create(name="new", site=site)
     Interface.objects.create(machine=machine, mac="52:54:00:00:00:01", is_pxe=True)
     found = {
-        "boot_id": "x", "firmware": "uefi", "serial": "SN9", "uuid": str(uuid.uuid4()), "memory_bytes": 1 << 30,
-        "interfaces": [{"name": "eth0", "mac": "52:54:00:00:00:01", "link": True, "speed_mbps": 1000}, {"name": "eth1", "mac": "52:54:00:00:00:02"}],
+        "boot_id": "x",
+        "firmware": "uefi",
+        "serial": "SN9",
+        "uuid": str(uuid.uuid4()),
+        "memory_bytes": 1 << 30,
+        "interfaces": [
+            {"name": "eth0", "mac": "52:54:00:00:00:01", "link": True, "speed_mbps": 1000},
+            {"name": "eth1", "mac": "52:54:00:00:00:02"},
+        ],
         "disks": [
             {"path": "/dev/sda", "serial": "USB", "size_bytes": 8 << 30, "removable": True},
-            {"path": "/dev/nvme0n1", "serial": "N1", "wwn": "eui.1", "size_bytes": 1 << 40, "signatures": [{"type": "ext4"}]},
+            {
+                "path": "/dev/nvme0n1",
+                "serial": "N1",
+                "wwn": "eui.1",
+                "size_bytes": 1 << 40,
+                "signatures": [{"type": "ext4"}],
+            },
         ],
-    }  # fmt: skip
+    }
     actions.apply_facts(machine, facts.parse(found))
     machine.refresh_from_db()
     assert (machine.state, machine.serial, machine.firmware) == ("free", "SN9", "uefi")
@@ -146,7 +161,10 @@ def write(tmp_path, text: str, name: str = "machines.csv"):
 
 
 def test_csv_in_and_out(site, tmp_path):
-    path = write(tmp_path, HEADER + "n1,S1,52:54:00:00:00:01,10.0.0.1,root,s3cret-pass,DISK9\nn2,S2,52-54-00-00-00-02,10.0.0.2,root,x,\n")
+    path = write(
+        tmp_path,
+        HEADER + "n1,S1,52:54:00:00:00:01,10.0.0.1,root,s3cret-pass,DISK9\nn2,S2,52-54-00-00-00-02,10.0.0.2,root,x,\n",
+    )
     call_command("machines", "import", path)
     machine = Machine.objects.get(name="n1")
     assert (machine.bmc.endpoint().password, machine.disks.get().serial) == ("s3cret-pass", "DISK9")

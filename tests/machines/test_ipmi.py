@@ -94,8 +94,10 @@ def test_a_silent_bmc_ends_within_its_deadline():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         began = time.monotonic()
-        with pytest.raises(PowerError, match="does not answer|did not answer"):
-            driver_for(BmcEndpoint("node1", "ipmi", "127.0.0.1", silent.getsockname()[1], username="a", password="b")).state()
+        with pytest.raises(PowerError, match=r"does not answer|did not answer"):
+            driver_for(
+                BmcEndpoint("node1", "ipmi", "127.0.0.1", silent.getsockname()[1], username="a", password="b")
+            ).state()
         assert time.monotonic() - began < 8
 
 

@@ -97,7 +97,12 @@ def poll_until(poller: Poller, stored: int) -> None:
 def test_the_poll_reads_what_is_and_says_what_is_not(machine):
     with running_bmc() as (guest, endpoint):
         guest.is_on = True
-        machine.bmc.driver, machine.bmc.host, machine.bmc.port, machine.bmc.username = "ipmi", "127.0.0.1", endpoint.port, "admin"
+        machine.bmc.driver, machine.bmc.host, machine.bmc.port, machine.bmc.username = (
+            "ipmi",
+            "127.0.0.1",
+            endpoint.port,
+            "admin",
+        )
         machine.bmc.set_password(endpoint.password)
         machine.bmc.save()
         dead = installing.make_machine("dead", number=2)

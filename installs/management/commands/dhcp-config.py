@@ -9,7 +9,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from installs import scripts
 
-SERVERS = {"dnsmasq-proxy": "beside your DHCP server", "dnsmasq": "as the DHCP server", "kea": "Kea", "isc": "ISC dhcpd"}
+SERVERS = {
+    "dnsmasq-proxy": "beside your DHCP server",
+    "dnsmasq": "as the DHCP server",
+    "kea": "Kea",
+    "isc": "ISC dhcpd",
+}
 
 
 class Command(BaseCommand):
@@ -26,7 +31,7 @@ class Command(BaseCommand):
         host = urlsplit(url).hostname or ""
         if host in ("127.0.0.1", "localhost", "::1"):
             self.stderr.write(
-                f"note: machines cannot reach {url}. Start Dodai with --provision-host ADDRESS, or set DODAI_PROVISION_URL."
+                f"note: no machine can reach {url}: start Dodai with --provision-host, or set DODAI_PROVISION_URL"
             )
         try:
             network = ipaddress.IPv4Network(options["network"])
@@ -35,8 +40,14 @@ class Command(BaseCommand):
         if network.num_addresses < 8:
             raise CommandError(f"--network: {network} is too small to give out addresses")
         text = scripts.render(
-            f"dhcp/{options['server']}", url=f"{url}/boot.ipxe", network=network.network_address, prefix=network.prefixlen,
-            netmask=network.netmask, first=network[network.num_addresses // 2], last=network[-2],
-            tftp_server=options["tftp_server"] or host, tftp_root=options["tftp_root"],
-        )  # fmt: skip
+            f"dhcp/{options['server']}",
+            url=f"{url}/boot.ipxe",
+            network=network.network_address,
+            prefix=network.prefixlen,
+            netmask=network.netmask,
+            first=network[network.num_addresses // 2],
+            last=network[-2],
+            tftp_server=options["tftp_server"] or host,
+            tftp_root=options["tftp_root"],
+        )
         self.stdout.write(text.rstrip())

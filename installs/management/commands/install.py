@@ -44,7 +44,11 @@ class Command(BaseCommand):
 
     def _show(self, made: plan.Plan) -> None:
         disk = made.disk
-        where = f"{disk} ({disk.model or 'unknown model'}, {disk.size_bytes or 0:,} bytes, last seen as {disk.path})" if disk else "no disk"
+        where = (
+            f"{disk} ({disk.model or 'unknown model'}, {disk.size_bytes or 0:,} bytes, last seen as {disk.path})"
+            if disk
+            else "no disk"
+        )
         self.stdout.write(f"{made.machine}: {made.image} by {made.method}\nwill be wiped: {where}")
         for warning in made.warnings:
             self.stdout.write(f"note: {warning}")
@@ -65,11 +69,15 @@ class Command(BaseCommand):
         install.refresh_from_db()
         if install.state != "installed":
             detail = f"\n{install.error_detail}" if install.error_detail else ""
-            raise CommandError(f"{install.machine.name}: {install.state}: {install.error} {install.left_behind}{detail}")
+            raise CommandError(
+                f"{install.machine.name}: {install.state}: {install.error} {install.left_behind}{detail}"
+            )
 
     def _print(self, line: Line, *, seconds: float, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({"seconds": round(seconds, 2), "kind": line.kind, "name": line.name, "text": line.text}))
+            self.stdout.write(
+                json.dumps({"seconds": round(seconds, 2), "kind": line.kind, "name": line.name, "text": line.text})
+            )
         else:
             self.stdout.write(f"{seconds:7.1f} s  {line.name:<16} {line.text}".rstrip())
         self.stdout.flush()
