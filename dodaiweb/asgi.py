@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.http import parse_cookie
 
 from dodaiweb.live import Hub, Reader
 
@@ -50,7 +50,7 @@ class Pages:
             return await _refuse(send, 405, b"GET only\n")
         if not _is_ours(headers):
             return await _refuse(send, 403, b"only for pages of this site\n")
-        session = _session_key(headers.get("cookie", ""))
+        session = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
         if not await _may_read(session):
             return await _refuse(send, 401, b"log in first\n")
         with self._of_this_loop().reader() as reader:
@@ -89,14 +89,6 @@ def _is_ours(headers: dict[str, str]) -> bool:
         return False
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-def _session_key(cookies: str) -> str:
-    try:
-        morsel = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
 
 
 async def _may_read(session_key: str) -> bool:

@@ -176,3 +176,26 @@ def whole_fleet(say: Callable[[str], None] = lambda text: None) -> dict[str, Ins
         machine_actions.record_sighting(f"3c:ec:ef:00:00:0{number}", address="10.0.0.9", platform="efi", serial=f"X{number}")
     made = {name: Install.objects.get(pk=install.pk) for name, install in made.items()}
     return made
+
+
+def restore_groups() -> None:
+    """Tests with real transactions empty all tables, also what migrations had put there."""
+    from django.contrib.auth.models import Permission
+
+    views = Permission.objects.filter(codename__startswith="view_", content_type__app_label__in=["machines", "installs"])
+    presses = Permission.objects.filter(codename__in=["operate_machine", "install_machine"])
+    every = Permission.objects.filter(content_type__app_label__in=["machines", "installs"])
+    for name, permissions in {"viewer": views, "operator": views | presses, "admin": every}.items():
+        group, is_new = Group.objects.get_or_create(name=name)
+        if is_new:
+            group.permissions.set(permissions)
+
+
+def session_of(user) -> str:
+    """The key of a fresh session of this user, as logging in makes it."""
+    from django.conf import settings
+    from django.test import Client
+
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value

@@ -1,0 +1,153 @@
+"""From the plan to the install: what is shown is what is approved."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from installs.models import Image, Install
+from machines.models import Disk, Machine
+from tests import installing, scenes
+from tests.test_pages_content import text_of
+
+
+@pytest.fixture(autouse=True)
+def _ramdisk():
+    from machines.power import fake
+
+    fake.forget()
+    with scenes.named_ramdisk():
+        yield
+    fake.forget()
+
+
+@pytest.fixture
+def operator(client, db):
+    client.force_login(scenes.make_user("operator"))
+    return client
+
+
+@pytest.fixture
+def machine(db) -> Machine:
+    return installing.make_machine()
+
+
+@pytest.fixture
+def image(db) -> Image:
+    return installing.make_image()
+
+
+def shown_form(client, machine: Machine, image: Image) -> dict[str, str]:
+    """The hidden fields of the page's form, as a browser would send them."""
+    html = client.get(reverse("plan", args=[machine.name]), {"image": image.pk}).content.decode()
+    return {"image": str(image.pk), "approved": re.search(r'name="approved" value="([0-9a-f]{64})"', html)[1]}
+
+
+def press(client, machine: Machine, form: dict[str, str]):
+    return client.post(reverse("plan", args=[machine.name]), form)
+
+
+def test_the_plan_shows_the_disk_that_is_wiped(operator, machine, image):
+    machine.disks.update(model="Micron 5300", signatures=[{"type": "ext4", "label": "old-data"}])
+    said = text_of(operator.get("/machines/node1/install/"))
+    for words in ("DISK1", "107 GB", "Micron 5300", "/dev/sda", "ext4 “old-data”", "swap 537 MB", "all of it will be lost", "Wipe DISK1 and install debian"):
+        assert words in said
+
+
+def test_approving_the_plan_starts_the_install_and_leads_to_it(operator, machine, image):
+    response = press(operator, machine, shown_form(operator, machine, image))
+    install = Install.objects.get()
+    assert response["Location"] == reverse("install", args=[install.pk])
+    assert (install.requested_by, install.machine, install.image) == ("operator", machine, image)
+
+
+def test_a_plan_that_changed_meanwhile_starts_nothing_and_shows_the_new_one(operator, machine, image):
+    form = shown_form(operator, machine, image)
+    machine.disks.update(serial="SWAPPED")
+    response = press(operator, machine, form)
+    assert response.status_code == 409
+    assert "has changed since this plan was shown" in text_of(response)
+    assert "SWAPPED" in text_of(response)
+    assert not Install.objects.exists()
+
+
+@pytest.mark.parametrize("approved", [{}, {"approved": ""}, {"approved": "0" * 64}])
+def test_without_the_digest_of_the_plan_nothing_starts(operator, machine, image, approved):
+    assert press(operator, machine, {"image": str(image.pk)} | approved).status_code == 409
+    assert not Install.objects.exists()
+
+
+@pytest.mark.parametrize("number", ["", "99", "x", "-1", "²"])
+def test_without_a_known_image_nothing_starts(operator, machine, image, number):
+    assert press(operator, machine, {"image": number, "approved": "x"}).status_code == 302
+    assert not Install.objects.exists()
+
+
+def test_a_machine_in_use_wants_its_name_typed(operator, machine, image):
+    Machine.objects.update(state="in_use")
+    form = shown_form(operator, machine, image)
+    assert "Type its name to wipe it" in text_of(operator.get("/machines/node1/install/"))
+    for typed in ({}, {"typed": "node2"}, {"typed": "NODE1"}):
+        assert press(operator, machine, form | typed).status_code == 422
+    assert not Install.objects.exists()
+    assert press(operator, machine, form | {"typed": " node1 "}).status_code == 302
+    assert Install.objects.count() == 1
+
+
+def test_problems_are_listed_and_there_is_no_button(operator, machine, image):
+    Machine.objects.update(protected=True)
+    Disk.objects.create(machine=machine, serial="OTHER", is_root=True)
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "This cannot be installed yet" in said
+    assert "protected" in said
+    assert "2 disks of node1 are marked as root disk" in said
+    assert "Wipe" not in said
+
+
+def test_with_several_images_one_is_chosen_first(operator, machine, image):
+    installing.make_image("another")
+    assert "Choose an image to see what would be wiped" in text_of(operator.get("/machines/node1/install/"))
+
+
+def test_a_retired_image_is_not_offered(operator, machine, image):
+    from django.utils.timezone import now
+
+    Image.objects.update(retired_at=now())
+    assert "There is no image to install" in text_of(operator.get(f"/machines/node1/install/?image={image.pk}"))
+
+
+def test_pressing_twice_starts_one_install(operator, machine, image):
+    form = shown_form(operator, machine, image)
+    press(operator, machine, form)
+    assert press(operator, machine, form).status_code == 409
+    assert Install.objects.count() == 1
+
+
+def test_cancel_and_retry(operator, machine, image):
+    press(operator, machine, shown_form(operator, machine, image))
+    first = Install.objects.get()
+    operator.post(reverse("cancel", args=[first.pk]))
+    scenes.settle(first)
+    assert (first.state, first.error) == ("cancelled", "cancelled by operator")
+    response = operator.post(reverse("retry", args=[first.pk]))
+    second = Install.objects.exclude(pk=first.pk).get()
+    assert (response["Location"], second.retry_of) == (reverse("install", args=[second.pk]), first)
+
+
+def test_retrying_on_a_machine_in_use_leads_to_its_plan_first(operator, machine, image):
+    failed = scenes.failed(machine, image)
+    Machine.objects.update(state="in_use")
+    response = operator.post(reverse("retry", args=[failed.pk]))
+    assert response["Location"] == f"/machines/node1/install/?image={image.pk}"
+    assert Install.objects.count() == 1
+
+
+def test_what_has_ended_cannot_be_cancelled_and_that_is_said(operator, machine, image):
+    failed = scenes.failed(machine, image)
+    said = text_of(operator.post(reverse("cancel", args=[failed.pk]), follow=True))
+    assert "there is nothing to cancel" in said
+
+
+def test_inspecting_starts_an_inspection(operator, machine):
+    operator.post("/machines/node1/inspect/")
+    assert Install.objects.get().is_inspection
