@@ -10,11 +10,12 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from dodaiweb import first_user, listening, valkey
+from dodaiweb import first_user, keys, listening, valkey
 from dodaiweb.listening import Address
 from dodaiweb.options import Options
 from dodaiweb.processes import Child, Restart
 from dodaiweb.supervisor import Supervisor
+from machines import key_proof
 
 VALKEY_SECONDS = 20
 MIGRATE_SECONDS = 600  # an old PostgreSQL with years of events in it
@@ -128,6 +129,10 @@ def _tell_of_valkey(say: Callable[[str, str], None], line: str) -> None:
 
 def _migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
+    try:
+        key_proof.check()
+    except keys.KeyProblem as problem:
+        sys.exit(f"dodai: {problem}")
 
 
 def _require_answers(options: Options) -> None:

@@ -1,6 +1,7 @@
 """What can be done with installs. Called by pages, commands and jobs alike."""
 
 from django.db import IntegrityError, transaction
+from django.utils.timezone import now
 
 from installs import ending, plan
 from installs.lifecycle import ENDED, State
@@ -75,10 +76,10 @@ def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
     install.script = METHODS[made.method].script(install.plan)
     install.save(update_fields=["plan", "script"])
     add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {install.plan_digest[:12]}")
-    machine.handled_by = str(install)
+    machine.handled_by, machine.power_poll_at = str(install), now()  # its power is read often from now on
     if made.image:
         machine.state = lifecycle.after(machine.state, "install")
-    machine.save(update_fields=["handled_by", "state"])
+    machine.save(update_fields=["handled_by", "power_poll_at", "state"])
     doorbell.tell_pages(install=install.pk, machine=machine.pk)
     ring()
     return install

@@ -401,3 +401,12 @@ class Beat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class KeyProof(models.Model):
+    """A known text sealed with the key of this database: a wrong key is noticed before it writes anything."""
+
+    sealed = models.TextField()
+
+    def __str__(self) -> str:
+        return "proof of the key"

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from dodaiweb import keys
-from machines import actions, facts, identity, inventory_file
+from machines import actions, facts, identity, inventory_file, key_proof
 from machines.models import Bmc, Interface, Machine, Site
 from tests import installing
 
@@ -90,6 +90,15 @@ def test_a_lost_key_stops_the_start_with_words(tmp_path):
     (tmp_path / "keys" / "field_key").write_text("")
     with pytest.raises(keys.KeyProblem, match="too short"):
         keys.ensure(tmp_path, database_exists=True)
+
+
+def test_another_key_than_the_databases_is_noticed(monkeypatch):
+    """As with PostgreSQL and a new data folder, where no missing file tells."""
+    key_proof.check()
+    key_proof.check()
+    monkeypatch.setattr(keys, "_field_key", lambda: b"x" * 32)
+    with pytest.raises(keys.KeyProblem, match="put the right key file back"):
+        key_proof.check()
 
 
 def test_inspection_fills_the_inventory(site):
