@@ -1,0 +1,56 @@
+"""One `up` for the whole run. Everything slow happens once, and side by side where it can."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.end_to_end import images
+from tests.end_to_end.dodai import PREPARED_SECONDS, Dodai, Following
+
+MACHINES = ("practice-1", "practice-2", "practice-3")
+
+
+@dataclass(frozen=True)
+class FirstStart:
+    dodai: Dodai
+    url: str
+    user: str | None
+    password: str | None
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstStart]:
+    """`up` on an empty data folder, with its practice servers prepared."""
+    dodai = Dodai(tmp_path_factory.mktemp("end-to-end") / "data")
+    try:
+        ready = dodai.start()
+        dodai.wait_for(r"3 practice servers are ready\.", seconds=PREPARED_SECONDS)
+        yield FirstStart(dodai, ready["url"], ready["user"], ready["password"])
+    finally:
+        if dodai.process:
+            dodai.stop()
+
+
+@pytest.fixture(scope="session")
+def dodai(first_start: FirstStart) -> Dodai:
+    return first_start.dodai
+
+
+@pytest.fixture(scope="session")
+def ext4_image(dodai: Dodai) -> str:
+    """The system of `tiny` as an ext4 file system."""
+    path = dodai.data.with_name("tiny.ext4")
+    images.make_ext4(images.tiny(dodai.data), path)
+    dodai.must("image", "add", str(path), "--name", "tiny-ext4")
+    return "tiny-ext4"
+
+
+@pytest.fixture(scope="session")
+def installed(dodai: Dodai, ext4_image: str) -> dict[str, Following]:
+    """All three machines installed at the same time, one of them from an ext4 image."""
+    chosen = dict.fromkeys(MACHINES, "tiny") | {"practice-2": ext4_image}
+    installs = {name: dodai.install(name, image) for name, image in chosen.items()}
+    for install in installs.values():
+        install.wait()
+    return installs

@@ -1,0 +1,45 @@
+"""Images made from `tiny` for these tests."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+EXT4_MIB = 96
+SECONDS = 60
+
+
+def tiny(data: Path) -> Path:
+    """The file that `up` has built."""
+    [path] = (data / "lab" / "images").glob("tiny-*.tar.zst")
+    return path
+
+
+def make_ext4(archive: Path, target: Path) -> None:
+    """The tree of a packed archive as an ext4 file system. Its files are root's only if root makes it."""
+    with tempfile.TemporaryDirectory() as tree:
+        _run("tar", "--extract", "--zstd", "--file", str(archive), "--directory", tree, "--no-same-owner")
+        owner = () if os.geteuid() == 0 else ("-E", "root_owner=0:0")
+        _run("mke2fs", "-q", "-t", "ext4", *owner, "-d", tree, str(target), f"{EXT4_MIB}M")
+
+
+def with_other_bytes(archive: Path, target: Path) -> None:
+    """The same content in a file of another digest: with a frame that unpackers skip (RFC 8878, 3.1.2)."""
+    comment = b"another file"
+    target.write_bytes(
+        archive.read_bytes() + 0x184D2A50.to_bytes(4, "little") + len(comment).to_bytes(4, "little") + comment
+    )
+
+
+def spoil(stored: Path) -> None:
+    """Change one bit of a stored image; its size stays."""
+    with stored.open("r+b") as file:
+        file.seek(stored.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def _run(*command: str) -> None:
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    subprocess.run(command, check=True, timeout=SECONDS, env=os.environ | {"PATH": path})
