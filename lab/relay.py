@@ -50,9 +50,12 @@ class Relay:
             for number, value in ((socket.SO_KEEPALIVE, 1), *_KEEPALIVE):
                 level = socket.SOL_SOCKET if number == socket.SO_KEEPALIVE else socket.IPPROTO_TCP
                 writer.get_extra_info("socket").setsockopt(level, number, value)
-            async with asyncio.TaskGroup() as both_ways:
-                both_ways.create_task(_pump(reader, far_writer))
-                both_ways.create_task(_pump(far_reader, writer))
+            try:
+                async with asyncio.TaskGroup() as both_ways:
+                    both_ways.create_task(_pump(reader, far_writer))
+                    both_ways.create_task(_pump(far_reader, writer))
+            except* OSError as broken:  # one side broke it off; the other sees its connection closed
+                log.debug("relay to %s:%s: %s", *self._target, broken.exceptions[0])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
