@@ -53,7 +53,7 @@ class Pages:
         session = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
         if not await _may_read(session):
             return await _refuse(send, 401, b"log in first\n")
-        with self._of_this_loop().reader() as reader:
+        async with self._of_this_loop().reader() as reader:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await _first_of(_gone(receive), reader.lost.wait(), self._stream(reader, send, session))
         with contextlib.suppress(OSError):  # the browser may be gone already

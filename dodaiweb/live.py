@@ -7,7 +7,7 @@ reader is told, which is what RELOAD is for.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import redis.asyncio
 from redis.asyncio.client import PubSub
@@ -45,8 +45,8 @@ class Hub:
         self._readers: set[Reader] = set()
         self._listening: asyncio.Task[None] | None = None
 
-    @contextlib.contextmanager
-    def reader(self) -> Iterator[Reader]:
+    @contextlib.asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
         reader = Reader()
         self._readers.add(reader)
         if self._listening is None or self._listening.done():
@@ -55,9 +55,15 @@ class Hub:
             yield reader
         finally:
             self._readers.discard(reader)
-            if not self._readers and self._listening:
-                self._listening.cancel()
-                self._listening = None
+            if not self._readers:
+                await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening:
+            listening.cancel()
+            # Waited for, so that a loop that ends right after this finds nothing half-closed.
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _listen(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -74,8 +80,9 @@ class Hub:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _pass_on(self, channel: PubSub) -> None:
-        async for message in channel.listen():
-            if message["type"] == "message" and len(message["data"]) <= LONGEST_MESSAGE:
+        while True:
+            message = await channel.get_message(ignore_subscribe_messages=True, timeout=None)
+            if message and len(message["data"]) <= LONGEST_MESSAGE:
                 self._tell(message["data"])
 
     def _tell(self, message: bytes) -> None:

@@ -1,13 +1,13 @@
 """Machines and installs in all their states, made through the models, the engine and the provisioning listener."""
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import override_settings
+from django.test.client import ClientHandler
 from django.utils.timezone import now
 
 from installs import actions, flow
@@ -27,12 +27,22 @@ def make_user(group: str | None, *, name: str = "", is_staff: bool = False):
     return user
 
 
-@contextmanager
-def listener():
-    """The provisioning listener answers the test client in here, and a ramdisk is named."""
-    with override_settings(ROOT_URLCONF="dodaiweb.provision_urls", MIDDLEWARE=[], ALLOWED_HOSTS=["*"]):
-        with named_ramdisk():
-            yield
+class _ListenerHandler(ClientHandler):
+    """Answers as the provisioning listener does, while the pages are served beside it by the same process."""
+
+    def get_response(self, request):
+        request.urlconf = "dodaiweb.provision_urls"
+        return super().get_response(request)
+
+
+def server_of(machine: Machine) -> installing.Server:
+    """The machine as the provisioning listener sees it."""
+    server = installing.Server(machine)
+    handler = _ListenerHandler(enforce_csrf_checks=False)
+    with override_settings(MIDDLEWARE=[]):
+        handler.load_middleware()
+    server.client.handler = handler
+    return server
 
 
 def named_ramdisk():
@@ -54,38 +64,35 @@ def start(machine: Machine, image: Image) -> Install:
 def until_installer(machine: Machine, image: Image) -> tuple[Install, installing.Server]:
     """An install whose installer has said its first word."""
     install = start(machine, image)
-    server = installing.Server(machine)
-    with listener():
-        work()
-        assert server.boot()
-        server.say("install")
-        work()
+    server = server_of(machine)
+    work()
+    assert server.boot()
+    server.say("install")
+    work()
     return install, server
 
 
 def until_copy(machine: Machine, image: Image, *, done: int = 41_000_000, total: int = 62_000_000) -> tuple[Install, str]:
     """An install in the middle of copying files; with it the answer to the write grant."""
     install, server = until_installer(machine, image)
-    with listener():
-        granted = server.ask_grant()
-        for phase in PHASES[:4]:
-            server.say("progress", {"phase": phase, "done_bytes": 0, "total_bytes": total if phase == "copy" else 0})
-        server.say("progress", {"phase": "copy", "done_bytes": done, "total_bytes": total})
-        server.client.post("/event/log", "phase copy\nunpacking etc/hosts\nwarning: clock was 3 s behind\n", "text/plain", headers=server._headers())
+    granted = server.ask_grant()
+    for phase in PHASES[:4]:
+        server.say("progress", {"phase": phase, "done_bytes": 0, "total_bytes": total if phase == "copy" else 0})
+    server.say("progress", {"phase": "copy", "done_bytes": done, "total_bytes": total})
+    server.client.post("/event/log", "phase copy\nunpacking etc/hosts\nwarning: clock was 3 s behind\n", "text/plain", headers=server._headers())
     install.refresh_from_db()
     return install, granted
 
 
 def installed(machine: Machine, image: Image) -> Install:
     install, server = until_installer(machine, image)
-    with listener():
-        granted = server.ask_grant()
-        for phase in PHASES:
-            server.say("progress", {"phase": phase, "done_bytes": 1, "total_bytes": 2})
-        server.say("install_reboot", {"boot_order": "ok"})
-        work()
-        server.finish_first_boot(granted)
-        work()
+    granted = server.ask_grant()
+    for phase in PHASES:
+        server.say("progress", {"phase": phase, "done_bytes": 1, "total_bytes": 2})
+    server.say("install_reboot", {"boot_order": "ok"})
+    work()
+    server.finish_first_boot(granted)
+    work()
     install.refresh_from_db()
     assert install.state == "installed", (install.state, install.error)
     return install
@@ -93,11 +100,10 @@ def installed(machine: Machine, image: Image) -> Install:
 
 def failed(machine: Machine, image: Image, *, message: str = "The image has the SHA-256 12ab, the catalogue says cd34.") -> Install:
     install, server = until_installer(machine, image)
-    with listener():
-        server.ask_grant()
-        server.say("progress", {"phase": "verify", "done_bytes": 0, "total_bytes": 0})
-        server.say("failed", {"cause": "digest", "message": message, "phase": "verify", "line": 80, "command": "sha256sum", "output": "sha256sum image\nFAILED in phase verify, cause digest"})
-        settle(install)
+    server.ask_grant()
+    server.say("progress", {"phase": "verify", "done_bytes": 0, "total_bytes": 0})
+    server.say("failed", {"cause": "digest", "message": message, "phase": "verify", "line": 80, "command": "sha256sum", "output": "sha256sum image\nFAILED in phase verify, cause digest"})
+    settle(install)
     return install
 
 

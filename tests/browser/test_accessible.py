@@ -2,7 +2,6 @@
 
 import pytest
 
-from machines.models import Machine
 from tests import scenes
 from tests.browser.conftest import MODES
 
@@ -21,15 +20,25 @@ def check(page, axe, paths) -> list[str]:
     return found
 
 
+def paths_of_each_kind(made) -> list[str]:
+    image = f"install/?image={made['failed'].image_id}"
+    lists = ["/", "/machines/", "/installs/?inspections=1", "/images/", "/sightings/"]
+    installs = [f"/installs/{made[name].pk}/" for name in ("copying", "failed", "installed", "by hand")]
+    return lists + installs + ["/machines/node-15/", "/machines/node-23/", f"/machines/node-01/{image}", f"/machines/node-14/{image}"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_pages_of_a_whole_fleet(opened, axe, mode):
     made = scenes.whole_fleet()
-    paths = ["/", "/?by=power", "/?by=cluster", "/machines/", "/machines/?q=nothing-like-it", "/installs/?inspections=1", "/images/", "/sightings/"]
-    paths += [f"/installs/{install.pk}/" for install in made.values()]
-    for name in ("node-01", "node-12", "node-13", "node-14", "node-15", "node-18", "node-23"):
-        paths += [f"/machines/{name}/", f"/machines/{name}/install/?image={made['failed'].image_id}"]
-    assert Machine.objects.filter(name="node-23", site__is_practice=True).exists()
-    assert check(opened(group="admin", mode=mode), axe, paths) == []
+    assert check(opened(group="admin", mode=mode), axe, paths_of_each_kind(made)) == []
+
+
+def test_their_less_usual_forms(opened, axe):
+    made = scenes.whole_fleet()
+    paths = ["/?by=power", "/?by=cluster", "/machines/?q=nothing-like-it", "/machines/?state=failed", "/installs/?state=live"]
+    paths += [f"/installs/{made[name].pk}/" for name in ("booting", "cancelled", "inspection")]
+    paths += [f"/machines/{name}/" for name in ("node-01", "node-12", "node-13", "node-14", "node-18")]
+    assert check(opened(group="viewer"), axe, paths) == []
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -31,13 +31,11 @@ def test_progress_arrives_without_a_reload(opened):
     page.wait_for_selector(LIVE)
     mark(page)
     expect(page.locator(".hero strong")).to_have_text("Installer running")
-    with scenes.listener():
-        server.ask_grant()
-        server.say("progress", {"phase": "copy", "done_bytes": 41_000_000, "total_bytes": 62_000_000})
+    server.ask_grant()
+    server.say("progress", {"phase": "copy", "done_bytes": 41_000_000, "total_bytes": 62_000_000})
     expect(page.locator(".hero strong")).to_have_text("Copying files", timeout=3000)
     expect(page.locator(".hero")).to_contain_text("41 of 62 MB")
-    with scenes.listener():
-        server.client.post("/event/log", "a line of the log\n", "text/plain", headers=server._headers())
+    server.client.post("/event/log", "a line of the log\n", "text/plain", headers=server._headers())
     expect(page.locator("#log")).to_contain_text("a line of the log", timeout=3000)
     assert_not_reloaded(page)
 
@@ -65,31 +63,28 @@ def test_from_the_plan_to_installed(opened):
 
 
 def finish(machine: Machine) -> None:
-    server = installing.Server(machine)
-    with scenes.listener():
-        scenes.work()
-        server.boot()
-        server.say("install")
-        scenes.work()
-        granted = server.ask_grant()
-        server.say("progress", {"phase": "copy", "done_bytes": 1, "total_bytes": 2})
-        server.say("install_reboot")
-        scenes.work()
-        server.finish_first_boot(granted)
-        scenes.work()
+    server = scenes.server_of(machine)
+    scenes.work()
+    server.boot()
+    server.say("install")
+    scenes.work()
+    granted = server.ask_grant()
+    server.say("progress", {"phase": "copy", "done_bytes": 1, "total_bytes": 2})
+    server.say("install_reboot")
+    scenes.work()
+    server.finish_first_boot(granted)
+    scenes.work()
 
 
 def test_typing_choosing_and_scrolling_survive_an_update(opened):
     install, server = scenes.until_installer(installing.make_machine(), installing.make_image())
-    with scenes.listener():
-        server.client.post("/event/log", "line\n" * 200, "text/plain", headers=server._headers())
+    server.client.post("/event/log", "line\n" * 200, "text/plain", headers=server._headers())
     page = opened(f"/installs/{install.pk}/")
     page.wait_for_selector(LIVE)
     page.uncheck("[data-follows]")
     page.evaluate("document.getElementById('log').scrollTop = 100")
     page.fill("#gs", "half a na")
-    with scenes.listener():
-        server.client.post("/event/log", "the newest line\n", "text/plain", headers=server._headers())
+    server.client.post("/event/log", "the newest line\n", "text/plain", headers=server._headers())
     expect(page.locator("#log")).to_contain_text("the newest line", timeout=3000)
     assert page.input_value("#gs") == "half a na"
     assert page.evaluate("document.activeElement.id") == "gs"
@@ -102,8 +97,7 @@ def test_a_followed_log_stays_at_its_end(opened):
     page = opened(f"/installs/{install.pk}/")
     page.wait_for_selector(LIVE)
     for number in range(2):
-        with scenes.listener():
-            server.client.post("/event/log", f"line {number}\n" * 100, "text/plain", headers=server._headers())
+        server.client.post("/event/log", f"line {number}\n" * 100, "text/plain", headers=server._headers())
         expect(page.locator("#log")).to_contain_text(f"line {number}", timeout=3000)
     assert page.evaluate("(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.getElementById('log'))") < 5
 
@@ -112,7 +106,7 @@ def test_power_of_a_machine_arrives_in_the_list_and_focus_stays(opened):
     machine = installing.make_machine()
     page = opened("/machines/")
     page.wait_for_selector(LIVE)
-    page.focus("tr th a")
+    page.focus("tbody th a")
     from datetime import timedelta
 
     machine_actions.record_power(machine, Power.ON, next_in=timedelta())
