@@ -55,8 +55,9 @@ def disk_contents(disk: Disk) -> str:
 
 
 def _hardware(machine: Machine) -> Iterator[tuple[str, str]]:
-    facts = machine.facts if isinstance(machine.facts, dict) else {}
-    cpu = facts.get("cpu") if isinstance(facts.get("cpu"), dict) else {}
+    facts = machine.facts
+    found = facts.get("cpu")
+    cpu = found if isinstance(found, dict) else {}
     product = " ".join(filter(None, (_text(facts, "manufacturer"), _text(facts, "product"))))
     if product:
         yield "Model", product

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models.expressions import OrderBy
 from django.http import QueryDict
 
 from machines.lifecycle import State
@@ -100,7 +101,7 @@ def _as_mac(word: str) -> str:
     return word.lower().replace("-", ":")
 
 
-def _order(sort: str) -> list[object]:
+def _order(sort: str) -> list[str | OrderBy]:
     columns = SORTS[sort.removeprefix("-")]
     if sort.startswith("-"):
         return [F(columns[0]).desc(nulls_last=True), *columns[1:]]

@@ -18,11 +18,17 @@ from machines.power.base import Power
 from tests import installing
 
 HOSTILE = "<script>alert(1)</script>\" onmouseover='x' & {{ 7 * 7 }}"
+HARDWARE = {
+    "memory_bytes": 8 << 30, "manufacturer": "Supermicro", "product": "X11SPL-F",
+    "cpu": {"model": "Intel Xeon Silver 4210", "sockets": 1, "cores": 10, "threads": 20},
+}  # fmt: skip
 PHASES = ("partition", "fetch", "verify", "copy", "configure", "bootloader")
 
 
 def make_user(group: str | None, *, name: str = "", is_staff: bool = False):
-    user = get_user_model().objects.create_user(name or group or "nobody", password="secret-for-tests", is_staff=is_staff)
+    user = get_user_model().objects.create_user(
+        name or group or "nobody", password="secret-for-tests", is_staff=is_staff
+    )
     user.groups.set(Group.objects.filter(name=group))
     return user
 
@@ -46,7 +52,7 @@ def server_of(machine: Machine) -> installing.Server:
 
 
 def named_ramdisk():
-    return mock.patch("installs.ramdisk.latest", lambda name, data: installing.RAMDISK)
+    return mock.patch("installs.ramdisk.latest", return_value=installing.RAMDISK)
 
 
 def work() -> None:
@@ -72,14 +78,21 @@ def until_installer(machine: Machine, image: Image) -> tuple[Install, installing
     return install, server
 
 
-def until_copy(machine: Machine, image: Image, *, done: int = 41_000_000, total: int = 62_000_000) -> tuple[Install, str]:
+def until_copy(
+    machine: Machine, image: Image, *, done: int = 41_000_000, total: int = 62_000_000
+) -> tuple[Install, str]:
     """An install in the middle of copying files; with it the answer to the write grant."""
     install, server = until_installer(machine, image)
     granted = server.ask_grant()
     for phase in PHASES[:4]:
         server.say("progress", {"phase": phase, "done_bytes": 0, "total_bytes": total if phase == "copy" else 0})
     server.say("progress", {"phase": "copy", "done_bytes": done, "total_bytes": total})
-    server.client.post("/event/log", "phase copy\nunpacking etc/hosts\nwarning: clock was 3 s behind\n", "text/plain", headers=server._headers())
+    server.client.post(
+        "/event/log",
+        "phase copy\nunpacking etc/hosts\nwarning: clock was 3 s behind\n",
+        "text/plain",
+        headers=server._headers(),
+    )
     install.refresh_from_db()
     return install, granted
 
@@ -98,11 +111,23 @@ def installed(machine: Machine, image: Image) -> Install:
     return install
 
 
-def failed(machine: Machine, image: Image, *, message: str = "The image has the SHA-256 12ab, the catalogue says cd34.") -> Install:
+def failed(
+    machine: Machine, image: Image, *, message: str = "The image has the SHA-256 12ab, the catalogue says cd34."
+) -> Install:
     install, server = until_installer(machine, image)
     server.ask_grant()
     server.say("progress", {"phase": "verify", "done_bytes": 0, "total_bytes": 0})
-    server.say("failed", {"cause": "digest", "message": message, "phase": "verify", "line": 80, "command": "sha256sum", "output": "sha256sum image\nFAILED in phase verify, cause digest"})
+    server.say(
+        "failed",
+        {
+            "cause": "digest",
+            "message": message,
+            "phase": "verify",
+            "line": 80,
+            "command": "sha256sum",
+            "output": "sha256sum image\nFAILED in phase verify, cause digest",
+        },
+    )
     settle(install)
     return install
 
@@ -135,16 +160,21 @@ def whole_fleet(say: Callable[[str], None] = lambda text: None) -> dict[str, Ins
     site = Site.objects.get_or_create(name="main")[0]
     practice = Site.objects.get_or_create(name="practice", defaults={"is_practice": True})[0]
     vlan = Vlan.objects.create(vid=30, name="storage")
-    clusters = [Cluster.objects.create(name=name, colour=colour, vlan=vlan) for name, colour in (("kobe-ceph", "#14b8a6"), ("kyoto-web", "#3b82f6"))]
-    debian, tiny = installing.make_image("debian-12"), installing.make_image("tiny", kind="tar.zst", size_bytes=62 << 20, unpacked_bytes=180 << 20)
+    clusters = [
+        Cluster.objects.create(name=name, colour=colour, vlan=vlan)
+        for name, colour in (("kobe-ceph", "#14b8a6"), ("kyoto-web", "#3b82f6"))
+    ]
+    debian, tiny = (
+        installing.make_image("debian-12"),
+        installing.make_image("tiny", kind="tar.zst", size_bytes=62 << 20, unpacked_bytes=180 << 20),
+    )
     machines = []
     for number in range(1, 25):
         home = practice if number > 22 else site
         machines.append(installing.make_machine(
             f"node-{number:02}", number=number, rack="Practice" if home is practice else f"R{(number - 1) // 8 + 1:02}",
             unit=(number - 1) % 8 + 1, cluster=clusters[number % 2] if number % 5 else None,
-            facts={"firmware": "uefi" if number % 2 else "bios", "memory_bytes": 8 << 30, "manufacturer": "Supermicro", "product": "X11SPL-F",
-                   "cpu": {"model": "Intel Xeon Silver 4210", "sockets": 1, "cores": 10, "threads": 20}},
+            facts=HARDWARE | {"firmware": "uefi" if number % 2 else "bios"},
         ))  # fmt: skip
         Machine.objects.filter(pk=machines[-1].pk).update(site=home)
     say("machines made")
@@ -169,17 +199,34 @@ def whole_fleet(say: Callable[[str], None] = lambda text: None) -> dict[str, Ins
     machine_actions.set_aside(machines[11], by="grace", why="fan 3 rattles", until=None)
     Machine.objects.filter(pk=machines[12].pk).update(protected=True)
     Machine.objects.filter(pk=machines[13].pk).update(state="new", inspected_at=None)
-    Disk.objects.create(machine=machines[14], serial="S3CRET7", size_bytes=960_197_124_096, model="Micron 5300", path="/dev/sdb", transport="sata", seen_at=now(),
-                        signatures=[{"path": "/dev/sdb1", "type": "ext4", "label": "old-data"}])
-    Interface.objects.create(machine=machines[14], mac="52:54:00:99:00:01", name="eth1", speed_mbps=10000, has_link=True)
+    Disk.objects.create(
+        machine=machines[14],
+        serial="S3CRET7",
+        size_bytes=960_197_124_096,
+        model="Micron 5300",
+        path="/dev/sdb",
+        transport="sata",
+        seen_at=now(),
+        signatures=[{"path": "/dev/sdb1", "type": "ext4", "label": "old-data"}],
+    )
+    Interface.objects.create(
+        machine=machines[14], mac="52:54:00:99:00:01", name="eth1", speed_mbps=10000, has_link=True
+    )
     with named_ramdisk():
         made["inspection"] = actions.start_inspection(machines[15], by="ada")
     for number, machine in enumerate(machines):
         machine.refresh_from_db()
         error = f"{machine.name}: the BMC at 10.0.0.{number} does not answer" if number == 17 else ""
-        machine_actions.record_power(machine, Power.UNKNOWN if error else (Power.OFF if number % 4 == 3 else Power.ON), error=error, next_in=timedelta(seconds=30))
+        machine_actions.record_power(
+            machine,
+            Power.UNKNOWN if error else (Power.OFF if number % 4 == 3 else Power.ON),
+            error=error,
+            next_in=timedelta(seconds=30),
+        )
     for number in range(3):
-        machine_actions.record_sighting(f"3c:ec:ef:00:00:0{number}", address="10.0.0.9", platform="efi", serial=f"X{number}")
+        machine_actions.record_sighting(
+            f"3c:ec:ef:00:00:0{number}", address="10.0.0.9", platform="efi", serial=f"X{number}"
+        )
     made = {name: Install.objects.get(pk=install.pk) for name, install in made.items()}
     return made
 
@@ -188,7 +235,9 @@ def restore_groups() -> None:
     """Tests with real transactions empty all tables, also what migrations had put there."""
     from django.contrib.auth.models import Permission
 
-    views = Permission.objects.filter(codename__startswith="view_", content_type__app_label__in=["machines", "installs"])
+    views = Permission.objects.filter(
+        codename__startswith="view_", content_type__app_label__in=["machines", "installs"]
+    )
     presses = Permission.objects.filter(codename__in=["operate_machine", "install_machine"])
     every = Permission.objects.filter(content_type__app_label__in=["machines", "installs"])
     for name, permissions in {"viewer": views, "operator": views | presses, "admin": every}.items():

@@ -82,7 +82,10 @@ def test_who_is_not_logged_in_gets_no_stream(port):
 
 def test_who_may_see_no_machine_gets_no_stream(port, client, restored_groups):
     client.force_login(scenes.make_user(None))
-    assert status(port, Cookie=f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}") == 401
+    assert (
+        status(port, Cookie=f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}")
+        == 401
+    )
 
 
 def test_pages_of_other_sites_get_no_stream(port, cookie):
@@ -177,7 +180,9 @@ def test_readers_are_told_to_look_again_when_redis_comes_back(tmp_path):
     socket = tmp_path / "v.sock"
 
     def start():
-        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *valkey.command(socket)], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *valkey.command(socket)], stdout=subprocess.DEVNULL
+        )
         valkey.wait(f"unix://{socket}", seconds=20)
         return server
 

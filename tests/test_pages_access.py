@@ -49,7 +49,10 @@ def test_every_group_sees_every_page(client, scene, page, group):
     with scenes.named_ramdisk():
         response = log_in(client, group).get(address(page, scene))
     assert response.status_code == 200
-    assert "script-src" in response["Content-Security-Policy"] or "default-src 'self'" in response["Content-Security-Policy"]
+    assert (
+        "script-src" in response["Content-Security-Policy"]
+        or "default-src 'self'" in response["Content-Security-Policy"]
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -118,7 +121,9 @@ def test_an_operator_is_not_shown_the_admin_who_may_not_use_it(client, scene):
 def test_logging_in_leads_back_to_the_page_that_was_wanted(client, scene):
     scenes.make_user("viewer")
     wanted = address("machine", scene)
-    response = client.post(f"/login/?next={wanted}", {"username": "viewer", "password": "secret-for-tests", "next": wanted})
+    response = client.post(
+        f"/login/?next={wanted}", {"username": "viewer", "password": "secret-for-tests", "next": wanted}
+    )
     assert (response.status_code, response["Location"]) == (302, wanted)
 
 

@@ -40,7 +40,10 @@ def text_of(response) -> str:
 
 @pytest.mark.parametrize("page", ALL)
 def test_an_empty_database_says_what_to_do_next(operator, page):
-    assert re.search(r"No machines yet|no machines yet|Nothing was installed|No images yet|No unknown machine", text_of(operator.get(page)))
+    assert re.search(
+        r"No machines yet|no machines yet|Nothing was installed|No images yet|No unknown machine",
+        text_of(operator.get(page)),
+    )
 
 
 @pytest.mark.parametrize("page", ALL)
@@ -64,7 +67,9 @@ def test_every_page_of_a_whole_fleet_can_be_shown(operator):
 def test_hostile_text_is_shown_and_never_run(operator):
     hostile = scenes.HOSTILE
     machine = installing.make_machine(owner=hostile, notes=hostile, rack=hostile[:31], facts={"product": hostile})
-    Disk.objects.create(machine=machine, serial="X", size_bytes=1, model=hostile, signatures=[{"type": hostile, "label": hostile}])
+    Disk.objects.create(
+        machine=machine, serial="X", size_bytes=1, model=hostile, signatures=[{"type": hostile, "label": hostile}]
+    )
     install = scenes.failed(machine, installing.make_image("image"), message=hostile)
     Install.objects.filter(pk=install.pk).update(error_detail=hostile, left_behind=hostile, requested_by=hostile)
     install.log.create(text=hostile)
@@ -82,7 +87,9 @@ def test_practice_servers_alone_are_introduced_by_their_number(operator):
     for number in range(1, 4):
         Machine.objects.filter(pk=installing.make_machine(f"practice-{number}", number=number).pk).update(site=site)
     said = text_of(operator.get("/"))
-    assert "Three practice servers are ready. They live inside this computer; nothing here can touch your network." in said
+    assert (
+        "Three practice servers are ready. They live inside this computer; nothing here can touch your network." in said
+    )
 
 
 def test_with_a_real_machine_the_practice_servers_are_not_introduced(operator):
@@ -93,7 +100,9 @@ def test_with_a_real_machine_the_practice_servers_are_not_introduced(operator):
 def test_practice_servers_that_are_not_inspected_yet_are_said_to_be(operator):
     site = Site.objects.create(name="practice", is_practice=True)
     for number in (1, 2):
-        machine = installing.make_machine(f"practice-{number}", number=number, inspected_at=now() if number == 1 else None)
+        machine = installing.make_machine(
+            f"practice-{number}", number=number, inspected_at=now() if number == 1 else None
+        )
         Machine.objects.filter(pk=machine.pk).update(site=site)
     assert "being looked at from inside. Still to come: practice-2. 1 of 2 are done." in text_of(operator.get("/"))
 
@@ -130,7 +139,13 @@ def test_an_installed_machine_says_that_its_os_called(operator):
 def test_a_failure_shows_step_cause_last_lines_and_what_was_left(operator):
     install = scenes.failed(installing.make_machine(), installing.make_image())
     said = text_of(operator.get(f"/installs/{install.pk}/"))
-    for words in ("Failed at “Checking the image”", "Cause digest", "Left behind The machine is off.", "FAILED in phase verify", "Retry"):
+    for words in (
+        "Failed at “Checking the image”",
+        "Cause digest",
+        "Left behind The machine is off.",
+        "FAILED in phase verify",
+        "Retry",
+    ):
         assert words in said
 
 
@@ -182,7 +197,9 @@ def test_the_console_of_a_practice_server_is_shown_clean(operator, settings, tmp
 
 def test_power_says_its_age_and_why_it_is_unknown(operator):
     machine = installing.make_machine()
-    machine_actions.record_power(machine, Power.UNKNOWN, error="node1: the BMC at 10.0.0.7 refused the password", next_in=timedelta())
+    machine_actions.record_power(
+        machine, Power.UNKNOWN, error="node1: the BMC at 10.0.0.7 refused the password", next_in=timedelta()
+    )
     said = text_of(operator.get("/machines/node1/"))
     assert "No reply" in said
     assert "refused the password" in said
@@ -202,7 +219,9 @@ def test_a_power_button_asks_for_power_in_the_name_of_its_user(operator):
 @pytest.mark.parametrize("action", ["", "explode", "on" * 400])
 def test_a_power_command_that_does_not_exist_is_refused(operator, action):
     installing.make_machine()
-    assert "there is no power command" in text_of(operator.post("/machines/node1/power/", {"action": action}, follow=True))
+    assert "there is no power command" in text_of(
+        operator.post("/machines/node1/power/", {"action": action}, follow=True)
+    )
 
 
 def test_the_root_disk_can_be_chosen_among_several(operator):
@@ -239,8 +258,11 @@ def test_a_lost_watchdog_is_said_on_every_page(operator):
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [("q=node-03", 1), ("q=52:54:00:00:00:04", 1), ("q=5254-0000-0005", 1), ("q=525400000006", 1), ("q=SN7", 1), ("q=nothing", 0), ("state=free", 9),
-     ("state=new", 0), ("q=node free-of-words", 0), ("power=on", 0), ("sort=-name", 9), ("page=99", 9), ("page=x&sort=drop&state=%00", 9)],
+    [
+        ("q=node-03", 1), ("q=52:54:00:00:00:04", 1), ("q=5254-0000-0005", 1), ("q=525400000006", 1), ("q=SN7", 1),
+        ("q=nothing", 0), ("state=free", 9), ("state=new", 0), ("q=node free-of-words", 0), ("power=on", 0),
+        ("sort=-name", 9), ("page=99", 9), ("page=x&sort=drop&state=%00", 9),
+    ],
 )  # fmt: skip
 def test_machines_are_filtered_by_the_database(operator, asked, expected):
     for number in range(1, 10):
@@ -252,7 +274,12 @@ def test_machines_can_be_sorted_both_ways(operator):
     for number in (1, 2, 3):
         installing.make_machine(f"node-0{number}", number=number, rack=f"R{4 - number}")
     for sort, first in (("place", "node-03"), ("-place", "node-01"), ("-name", "node-03")):
-        assert re.search(r'<th scope="row"><a href="/machines/([^/]+)/', operator.get(f"/machines/?sort={sort}").content.decode())[1] == first
+        assert (
+            re.search(
+                r'<th scope="row"><a href="/machines/([^/]+)/', operator.get(f"/machines/?sort={sort}").content.decode()
+            )[1]
+            == first
+        )
 
 
 @pytest.mark.parametrize("page", ["/", "/machines/", "/installs/?inspections=1", "/images/", "/sightings/"])

@@ -50,7 +50,16 @@ def press(client, machine: Machine, form: dict[str, str]):
 def test_the_plan_shows_the_disk_that_is_wiped(operator, machine, image):
     machine.disks.update(model="Micron 5300", signatures=[{"type": "ext4", "label": "old-data"}])
     said = text_of(operator.get("/machines/node1/install/"))
-    for words in ("DISK1", "107 GB", "Micron 5300", "/dev/sda", "ext4 “old-data”", "swap 537 MB", "all of it will be lost", "Wipe DISK1 and install debian"):
+    for words in (
+        "DISK1",
+        "107 GB",
+        "Micron 5300",
+        "/dev/sda",
+        "ext4 “old-data”",
+        "swap 537 MB",
+        "all of it will be lost",
+        "Wipe DISK1 and install debian",
+    ):
         assert words in said
 
 

@@ -30,7 +30,13 @@ def events(*pairs: tuple[str, str, float]) -> list[Event]:
     return [Event(kind=kind, name=name, at=at(seconds)) for kind, name, seconds in pairs]
 
 
-BOOTED = [("step", "power_off", 1), ("step", "power_on", 3), ("step", "netboot", 4), ("machine", "install", 14), ("step", "copy", 14)]
+BOOTED = [
+    ("step", "power_off", 1),
+    ("step", "power_on", 3),
+    ("step", "netboot", 4),
+    ("machine", "install", 14),
+    ("step", "copy", 14),
+]
 
 
 def marks_by_name(made, pairs, **more):
@@ -83,7 +89,10 @@ def test_the_share_counts_the_bytes_of_the_present_phase():
 
 
 def test_usual_times_are_medians_of_successes():
-    peers = [(install("installed", ended_at=at(seconds)), events(("step", "power_off", 0), ("step", "power_on", seconds))) for seconds in (10, 20, 90)]
+    peers = [
+        (install("installed", ended_at=at(seconds)), events(("step", "power_off", 0), ("step", "power_on", seconds)))
+        for seconds in (10, 20, 90)
+    ]
     usual = usual_of(peers)
     assert (usual.count, usual.whole) == (3, timedelta(seconds=20))
     assert usual.of("power_off") == timedelta(seconds=20)
@@ -138,7 +147,12 @@ def test_what_is_usual_is_left_out_while_a_person_is_waited_for():
 
 @pytest.mark.parametrize(
     ("state", "expected"),
-    [("queued", "Queued"), ("installed", "Inspected"), ("failed", "Failed at “Network boot”"), ("stopping", "Being stopped")],
+    [
+        ("queued", "Queued"),
+        ("installed", "Inspected"),
+        ("failed", "Failed at “Network boot”"),
+        ("stopping", "Being stopped"),
+    ],
 )
 def test_lists_have_one_line_for_every_state(state, expected):
     made = install(state, method="inspect")
@@ -152,7 +166,15 @@ def test_waits_that_come_and_go_are_left_out_of_the_history():
 
 @pytest.mark.parametrize(
     ("count_of_bytes", "expected"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (62 * MB, "62 MB"), (999_600, "1 MB"), (960_197_124_096, "960 GB"), (None, "\N{EN DASH}")],
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1500, "1.5 kB"),
+        (62 * MB, "62 MB"),
+        (999_600, "1 MB"),
+        (960_197_124_096, "960 GB"),
+        (None, "\N{EN DASH}"),
+    ],
 )
 def test_sizes(count_of_bytes, expected):
     assert formats.size(count_of_bytes) == expected
@@ -160,7 +182,16 @@ def test_sizes(count_of_bytes, expected):
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min"), (72, "1 min 12 s"), (3600, "1 h"), (11_100, "3 h 5 min"), (200_000, "2 days"), (-4, "0 s")],
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (72, "1 min 12 s"),
+        (3600, "1 h"),
+        (11_100, "3 h 5 min"),
+        (200_000, "2 days"),
+        (-4, "0 s"),
+    ],
 )
 def test_durations(seconds, expected):
     assert formats.duration(timedelta(seconds=seconds)) == expected
@@ -178,7 +209,8 @@ def test_a_time_of_another_day_has_its_date_and_all_have_a_zone():
 
 def test_console_text_loses_its_escapes_and_its_secrets():
     token = "A" * 43
-    raw = f"\x1b[2J\x1b[1;1Hboot\x1b[0m dodai_script=http://h/script/{token}\r\nAuthorization: Bearer {token}\x07\n/first-boot/{token}"
+    raw = f"\x1b[2J\x1b[1;1Hboot\x1b[0m dodai_script=http://h/script/{token}\r\n"
+    raw += f"Authorization: Bearer {token}\x07\n/first-boot/{token}"
     assert token not in plain(raw)
     assert last_lines(raw) == ["boot dodai_script=http://h/script/•••", "Authorization: Bearer •••", "/first-boot/•••"]
 
@@ -188,13 +220,23 @@ def test_a_line_that_was_overwritten_shows_its_last_form():
 
 
 def unit(name: str, **fields) -> Unit:
-    values = {"pk": 1, "state": "free", "look": "ready", "words": "Free", "power": "on", "rack": "R1", "unit": 1, "cluster": "",
-              "colour": "", "share": 0.0, "is_practice": False, "has_power_error": False, "power_seen_at": None}  # fmt: skip
+    values = {
+        "pk": 1, "state": "free", "look": "ready", "words": "Free", "power": "on", "rack": "R1", "unit": 1,
+        "cluster": "", "colour": "", "share": 0.0, "is_practice": False, "has_power_error": False, "power_seen_at": None,
+    }  # fmt: skip
     return Unit(name=name, **values | fields)
 
 
 def test_racks_are_ordered_as_people_count_and_machines_without_one_come_last():
-    racks = racks_of([unit("a", rack="R10"), unit("b", rack=""), unit("c", rack="R2"), unit("d", rack="R2", unit=None), unit("e", rack="R2", unit=3)])
+    racks = racks_of(
+        [
+            unit("a", rack="R10"),
+            unit("b", rack=""),
+            unit("c", rack="R2"),
+            unit("d", rack="R2", unit=None),
+            unit("e", rack="R2", unit=3),
+        ]
+    )
     assert [rack.name for rack in racks] == ["R2", "R10", "No rack"]
     assert [u.name for u in racks[0].units] == ["c", "e", "d"]
 
@@ -207,7 +249,10 @@ def test_a_rack_is_one_path_a_colour():
 
 
 def test_counters_and_cluster_shares():
-    units = [unit("a", state="in_use", look="installed", cluster="web", colour="#fff"), unit("b", look="failed", cluster="web", colour="#fff")]
+    units = [
+        unit("a", state="in_use", look="installed", cluster="web", colour="#fff"),
+        unit("b", look="failed", cluster="web", colour="#fff"),
+    ]
     counters = count(units)
     assert (counters.machines, counters.installed, counters.failed, counters.powered_on) == (2, 1, 1, 2)
     assert clusters_of(units)[0].looks == [("installed", 1, 50.0), ("failed", 1, 50.0)]
@@ -221,8 +266,17 @@ def test_facts_of_any_shape_are_taken(facts):
 def test_hardware_is_named_for_people():
     facts = {"cpu": {"model": "Xeon", "sockets": 1, "cores": 10}, "memory_bytes": 8 << 30, "firmware": "uefi"}
     found = dict(hardware(Machine(name="node1", serial="SN1", facts=facts)))
-    assert found == {"Serial number": "SN1", "Processor": "Xeon", "Cores": "1 socket, 10 cores", "Memory": "8.0 GiB", "Firmware": "UEFI"}
+    assert found == {
+        "Serial number": "SN1",
+        "Processor": "Xeon",
+        "Cores": "1 socket, 10 cores",
+        "Memory": "8.0 GiB",
+        "Firmware": "UEFI",
+    }
 
 
 def test_signatures_say_what_would_be_lost():
-    assert disk_contents(Disk(signatures=[{"type": "ext4", "label": "data"}, {"type": "swap"}, "junk"])) == "ext4 “data”, swap"
+    assert (
+        disk_contents(Disk(signatures=[{"type": "ext4", "label": "data"}, {"type": "swap"}, "junk"]))
+        == "ext4 “data”, swap"
+    )

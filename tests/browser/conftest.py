@@ -66,7 +66,9 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
 
-    def open_page(path: str = "/", *, group: str | None = "operator", mode: str = "light", same_as: Page | None = None) -> Page:
+    def open_page(
+        path: str = "/", *, group: str | None = "operator", mode: str = "light", same_as: Page | None = None
+    ) -> Page:
         if same_as:
             page = watched(same_as.context.new_page())
         else:

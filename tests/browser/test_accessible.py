@@ -24,7 +24,11 @@ def paths_of_each_kind(made) -> list[str]:
     image = f"install/?image={made['failed'].image_id}"
     lists = ["/", "/machines/", "/installs/?inspections=1", "/images/", "/sightings/"]
     installs = [f"/installs/{made[name].pk}/" for name in ("copying", "failed", "installed", "by hand")]
-    return lists + installs + ["/machines/node-15/", "/machines/node-23/", f"/machines/node-01/{image}", f"/machines/node-14/{image}"]
+    return (
+        lists
+        + installs
+        + ["/machines/node-15/", "/machines/node-23/", f"/machines/node-01/{image}", f"/machines/node-14/{image}"]
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -35,7 +39,13 @@ def test_pages_of_a_whole_fleet(opened, axe, mode):
 
 def test_their_less_usual_forms(opened, axe):
     made = scenes.whole_fleet()
-    paths = ["/?by=power", "/?by=cluster", "/machines/?q=nothing-like-it", "/machines/?state=failed", "/installs/?state=live"]
+    paths = [
+        "/?by=power",
+        "/?by=cluster",
+        "/machines/?q=nothing-like-it",
+        "/machines/?state=failed",
+        "/installs/?state=live",
+    ]
     paths += [f"/installs/{made[name].pk}/" for name in ("booting", "cancelled", "inspection")]
     paths += [f"/machines/{name}/" for name in ("node-01", "node-12", "node-13", "node-14", "node-18")]
     assert check(opened(group="viewer"), axe, paths) == []

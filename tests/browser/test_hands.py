@@ -27,7 +27,12 @@ def test_the_rack_map_is_one_tab_stop_with_arrow_keys(opened):
     page = opened("/")
     assert page.locator(".u[tabindex='-1']").count() == 5
     page.locator(".u").first.focus()
-    for key, expected in (("ArrowDown", "node-02"), ("ArrowRight", "node-05"), ("ArrowUp", "node-04"), ("ArrowLeft", "node-01")):
+    for key, expected in (
+        ("ArrowDown", "node-02"),
+        ("ArrowRight", "node-05"),
+        ("ArrowUp", "node-04"),
+        ("ArrowLeft", "node-01"),
+    ):
         page.keyboard.press(key)
         assert page.evaluate("document.activeElement.title").startswith(expected)
     page.keyboard.press("Enter")

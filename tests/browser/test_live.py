@@ -122,7 +122,10 @@ def test_two_tabs_share_one_stream_and_hidden_ones_have_none(opened):
     two.wait_for_selector(LIVE)
     assert readers() == 1
     for page in (one, two):
-        page.evaluate("Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
     for _ in range(50):
         if not readers():
             break
