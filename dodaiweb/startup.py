@@ -72,7 +72,8 @@ def lab_children(options: Options) -> list[Child]:
     listener = addresses(options)[1]
     ports = ("--provision-port", options.provision_port, "--image-port", options.image_port)
     return [
-        _command("lab", "run", "--count", count, *ports, "--server-host", listener.reachable_host),
+        # Last: a call to a practice server's BMC that is under way would wait out the BMC's end for seconds.
+        _command("lab", "run", "--count", count, *ports, "--server-host", listener.reachable_host, last=True),
         _command("prepare", "--lab", count, restart=Restart.ON_FAILURE, tries=PREPARE_TRIES),
     ]
 
@@ -96,9 +97,10 @@ def _command(
     name: str | None = None,
     restart: Restart = Restart.ALWAYS,
     tries: int | None = None,
+    last: bool = False,
 ) -> Child:
     run = partial(_call, command, *(str(argument) for argument in arguments))
-    return Child(name or command, run, restart=restart, tries=tries)
+    return Child(name or command, run, restart=restart, tries=tries, last=last)
 
 
 def _call(command: str, *arguments: str) -> None:

@@ -43,7 +43,8 @@ class Poller:
         return stored
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """Wait for no reading: a dead BMC would hold up the end of the process for seconds."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _store_finished(self) -> int:
         finished = [(pk, pair) for pk, pair in self._under_way.items() if pair[1].done()]

@@ -69,9 +69,7 @@ class Command(BaseCommand):
         install.refresh_from_db()
         if install.state != "installed":
             detail = f"\n{install.error_detail}" if install.error_detail else ""
-            raise CommandError(
-                f"{install.machine.name}: {install.state}: {install.error} {install.left_behind}{detail}"
-            )
+            raise CommandError(f"{install.state}: {install.error} {install.left_behind}{detail}")
 
     def _print(self, line: Line, *, seconds: float, as_json: bool) -> None:
         if as_json:
