@@ -1,5 +1,7 @@
 """One `up` for the whole run. Everything slow happens once, and side by side where it can."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,10 +49,25 @@ def ext4_image(dodai: Dodai) -> str:
 
 
 @pytest.fixture(scope="session")
-def installed(dodai: Dodai, ext4_image: str) -> dict[str, Following]:
-    """All three machines installed at the same time, one of them from an ext4 image."""
+def installs(dodai: Dodai, ext4_image: str) -> dict[str, Following]:
+    """All three machines being installed at the same time, one of them from an ext4 image."""
     chosen = dict.fromkeys(MACHINES, "tiny") | {"practice-2": ext4_image}
-    installs = {name: dodai.install(name, image) for name, image in chosen.items()}
+    return {name: dodai.install(name, image) for name, image in chosen.items()}
+
+
+@pytest.fixture(scope="session")
+def killed_workers(dodai: Dodai, installs: dict[str, Following]) -> list[int]:
+    """The workers that were killed while they did the first steps of these installs."""
+    installs[MACHINES[0]].wait_for("step", "power_off")
+    killed = dodai.workers
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    return killed
+
+
+@pytest.fixture(scope="session")
+def installed(installs: dict[str, Following], killed_workers: list[int]) -> dict[str, Following]:
+    """The same installs, ended. That their workers were killed has to make no difference."""
     for install in installs.values():
         install.wait()
     return installs

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.real_up import MANAGE, READY, descendants, free_ports
+from tests.real_up import MANAGE, READY, comm, descendants, free_ports
 
 READY_SECONDS = 60
 PREPARED_SECONDS = 420  # packages are fetched, and three machines inspected, on a computer that may be busy
@@ -66,6 +66,10 @@ class Dodai:
     def pids(self) -> list[int]:
         """`up` and everything below it, the practice servers too."""
         return descendants(self.process.pid) if self.process else []
+
+    @property
+    def workers(self) -> list[int]:
+        return [pid for pid in self.pids if comm(pid).startswith("worker-")]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process
