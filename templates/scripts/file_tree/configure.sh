@@ -29,14 +29,17 @@ folder_of() {
     REPLY=$at
 }
 
-# put MODE PATH: what comes on standard input becomes the file PATH of the tree.
+# put MODE PATH: what comes on standard input becomes the file PATH of the tree. Text only; the common modes need no
+# program but what makes folders.
 put() {
-    local name=${2##*/}
+    local name=${2##*/} text mask=077
     folder_of "${2%/*}"
     [[ ! -d $REPLY/$name || -L $REPLY/$name ]] || fail image "The image has $2 as a folder; it must be a file."
-    rm -f "$REPLY/$name"
-    cat >"$REPLY/$name"
-    chmod "$1" "$REPLY/$name"
+    [[ ! -e $REPLY/$name && ! -L $REPLY/$name ]] || rm -f "$REPLY/$name"
+    IFS= read -r -d '' text || true # it ends at the end of the text, which read calls a failure
+    [[ $1 != 644 ]] || mask=022
+    (umask "$mask" && printf '%s' "$text" >"$REPLY/$name")
+    [[ $1 == 644 || $1 == 600 ]] || chmod "$1" "$REPLY/$name"
 }
 
 # put_link TARGET PATH

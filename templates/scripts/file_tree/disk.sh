@@ -88,10 +88,9 @@ release_disk() {
 
 # Old signatures inside partitions would come back to life when a new partition begins at the same place.
 wipe_disk() {
-    local path
-    for path in $(lsblk --noheadings --list --paths --output PATH "$DISK" | tail -n +2) "$DISK"; do
-        wipefs --all --force --quiet "$path"
-    done
+    local -a paths
+    mapfile -t paths < <(lsblk --noheadings --list --paths --output PATH "$DISK" | tail -n +2)
+    wipefs --all --force --quiet "${paths[@]}" "$DISK"
 }
 
 partition_disk() {
