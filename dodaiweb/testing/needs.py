@@ -19,6 +19,7 @@ def missing() -> list[str]:
         "ipmitool": shutil.which("ipmitool"),
         "postgresql": postgres.programs(),
         "shellcheck": shutil.which("shellcheck"),
+        "zstd": shutil.which("zstd"),
     }
     return [package for package, found in present.items() if not found] + lab_needs.missing()
 
