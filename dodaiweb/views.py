@@ -37,6 +37,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "racks": fleets.racks_of(units),
         "clusters": fleets.clusters_of(units),
         "is_dense": len(units) > fleets.DENSE_ABOVE,
+        "shows_names": len(units) <= fleets.NAMED_UP_TO,
         "by": request.GET.get("by") if request.GET.get("by") in BY else BY[0],
         "running": running[:RUNNING_SHOWN],
         "running_count": len(running),

@@ -26,9 +26,10 @@ class PracticeWords:
 
 def practice_words() -> PracticeWords | None:
     """None where there are real machines, or no lab at all."""
-    machines = list(Machine.objects.exclude(state=MachineState.RETIRED).select_related("site"))
-    if any(not machine.is_practice for machine in machines):
+    kept = Machine.objects.exclude(state=MachineState.RETIRED)
+    if kept.filter(site__is_practice=False).exists():
         return None
+    machines = list(kept)
     if not machines:
         return _being_made() if lab_runs() else None
     unseen = [machine for machine in machines if machine.inspected_at is None]

@@ -11,6 +11,7 @@ from machines.models import POWER_IS_STALE_AFTER, Machine
 from machines.power.base import Power
 
 DENSE_ABOVE = 600  # machines; beyond that one tile a rack, one SVG path a colour
+NAMED_UP_TO = 60  # machines; up to here each carries its name in the map
 
 LOOKS: dict[str, str] = {
     State.NEW: "new", State.FREE: "ready", State.INSTALLING: "installing", State.WARM: "installed",
