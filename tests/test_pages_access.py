@@ -119,7 +119,7 @@ def test_an_operator_is_not_shown_the_admin_who_may_not_use_it(client, scene):
 
 
 def test_logging_in_leads_back_to_the_page_that_was_wanted(client, scene):
-    scenes.make_user("viewer")
+    scenes.make_user("viewer", password="secret-for-tests")
     wanted = address("machine", scene)
     response = client.post(
         f"/login/?next={wanted}", {"username": "viewer", "password": "secret-for-tests", "next": wanted}

@@ -18,7 +18,6 @@ ARGUMENTS = (
     "--disable-component-update --disable-sync"
 ).split()
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-PASSWORD = "secret-for-tests"
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1440, "height": 900}},

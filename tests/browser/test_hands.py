@@ -60,7 +60,7 @@ def test_the_theme_is_kept(opened):
 
 
 def test_logging_in_and_out_by_hand(opened):
-    scenes.make_user("viewer")
+    scenes.make_user("viewer", password="secret-for-tests")
     page = opened("/machines/", group=None)
     page.fill("#id_username", "viewer")
     page.fill("#id_password", "secret-for-tests")
