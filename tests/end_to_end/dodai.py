@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dodaiweb.processes import children_of
 from tests.real_up import MANAGE, READY, comm, descendants, free_ports
 
 READY_SECONDS = 60
@@ -69,7 +70,9 @@ class Dodai:
 
     @property
     def workers(self) -> list[int]:
-        return [pid for pid in self.pids if comm(pid).startswith("worker-")]
+        """Without the processes that they start for single calls to BMCs, which have the same name."""
+        assert self.process
+        return [pid for pid in children_of(self.process.pid) if comm(pid).startswith("worker-")]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process
