@@ -68,10 +68,10 @@ def decrypt(sealed: str, *, purpose: str) -> str:
     version, _, body = sealed.partition(".")
     if version != "v1":
         raise KeyProblem("a stored secret has an unknown format: was it written by a newer Dodai?")
-    raw = urlsafe_b64decode(body)
     try:
+        raw = urlsafe_b64decode(body)
         return AESGCM(_field_key()).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], purpose.encode()).decode()
-    except InvalidTag as exc:
+    except (InvalidTag, ValueError) as exc:
         raise KeyProblem("a stored secret does not open with keys/field_key: put the right key file back.") from exc
 
 

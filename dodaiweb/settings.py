@@ -151,7 +151,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"tokens": {"()": "dodaiweb.masking.MaskTokens"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("DODAI_LOG_LEVEL") or "INFO"},
     # These print every packet, job or request, some of them with what must stay out of logs.
     "loggers": {name: {"level": "WARNING"} for name in ("rq", "rq.worker", "pyghmi", "urllib3", "django.request")},

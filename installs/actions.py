@@ -9,8 +9,11 @@ from installs.methods import METHODS
 from installs.models import Event, Image, Install, add_event
 from installs.plan import Plan
 from installs.rows import ring
+from machines import actions as machine_actions
 from machines import doorbell, lifecycle
 from machines.models import Machine
+
+WHAT_WAS_APPROVED = ("disk", "image", "layout")
 
 
 class Refused(Exception):
@@ -38,7 +41,10 @@ def retry(install: Install, *, by: str) -> Install:
         raise Refused(f"{install} is {install.state}: only what failed or was cancelled can be tried again")
     if install.image is None:
         return start_inspection(install.machine, by=by)
-    return start_install(install.machine, install.image, by=by, retry_of=install)
+    made = plan.for_install(install.machine, install.image)
+    if any(made.frozen.get(part) != install.plan.get(part) for part in WHAT_WAS_APPROVED):
+        raise Refused(f"{install.machine.name}: disk, image or layout changed since that attempt: look at the new plan")
+    return start_install(install.machine, install.image, by=by, approved=made.digest, retry_of=install)
 
 
 def cancel(install: Install, *, by: str) -> None:
@@ -80,6 +86,7 @@ def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
     if made.image:
         machine.state = lifecycle.after(machine.state, "install")
     machine.save(update_fields=["handled_by", "power_poll_at", "state"])
+    machine_actions.drop_power_commands(machine, why=f"{install} took over")
     doorbell.tell_pages(install=install.pk, machine=machine.pk)
     ring()
     return install

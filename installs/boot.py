@@ -11,11 +11,13 @@ from django.utils.timezone import now
 from installs import tokens
 from installs.lifecycle import State
 from installs.methods import METHODS
-from installs.models import Boot, Event, Install, add_event
+from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import save
 from installs.scripts import TOKEN_PLACEHOLDER
 from machines import actions, identity
 from machines.models import LocalBoot, Machine
+
+BOOTS_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         if install.state not in (State.RUNNING, State.WAITING):
             return None
         if boot.boot_id and boot.boot_id != boot_id:
-            add_event(
-                install, Event.Kind.ALERT, "second-claimant", text="A second machine used a boot script's address."
-            )
+            add_alert(install, "second-claimant", "A second machine used a boot script's address.")
             return None
         _warn_of_other_boots(install, boot, boot_id)
         installer_token = tokens.new()
@@ -98,6 +98,7 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
             return None
         token = tokens.new()
         install.boots.create(token_hash=tokens.digest(token), mac=mac, address=address)
+        _forget_unused_boots(install)
         if install.boots.count() == 1:
             add_event(
                 install,
@@ -119,10 +120,17 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
         )
 
 
+def _forget_unused_boots(install: Install) -> None:
+    """Whoever knows a MAC may ask; only the newest answers that nobody has used yet are kept."""
+    unused = install.boots.filter(boot_id="").order_by("-pk").values_list("pk", flat=True)
+    install.boots.filter(pk__in=list(unused[BOOTS_KEPT:])).delete()
+
+
 def _warn_of_other_boots(install: Install, boot: Boot, boot_id: str) -> None:
     others = install.boots.exclude(pk=boot.pk).exclude(boot_id__in=["", boot_id])
     if others.exists():
-        add_event(
-            install, Event.Kind.ALERT, "booted-again",
-            text="The machine, or another one with its MAC, booted the ramdisk again. Only one boot gets the grant.",
+        add_alert(
+            install,
+            "booted-again",
+            "The machine, or another one with its MAC, booted the ramdisk again. Only one boot gets the grant.",
         )  # fmt: skip

@@ -3,7 +3,6 @@
 No session, no cookie, no page. A valid token gets 200, an ended attempt 410, everything else the same 404.
 """
 
-import json
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -102,7 +101,7 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
     if claimed is None:
         return not_found()
     try:
-        raw = json.loads(request.body)
+        raw = facts.load(request.body)
         found = facts.parse(raw)
         disk = facts.parse_disk(raw.get("disk"))
     except (ValueError, RecursionError) as exc:

@@ -1,12 +1,13 @@
 """How installs end: well, or through `stopping`, which makes the machine harmless first."""
 
+import logging
 from datetime import timedelta
 
 from django.db import transaction
 from django.utils.timezone import now
 
 from installs import lifecycle
-from installs.claim import Claim
+from installs.claim import Claim, ClaimLost
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Event, Install
@@ -14,6 +15,8 @@ from installs.rows import change, lock, ring, save
 from machines import lifecycle as machine_lifecycle
 from machines.models import Machine
 from machines.power.base import NeedsOperator, Power, PowerError, PowerRefused
+
+logger = logging.getLogger(__name__)
 
 STOPPING_MAY_TAKE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=1)
@@ -80,6 +83,13 @@ def end(claim: Claim) -> None:
         if install.give_up_at and install.give_up_at < now():
             _ended(claim, left_behind=f"Could not verify that the machine is off ({exc}).")
             return
+    except ClaimLost:
+        raise
+    except Exception as exc:
+        logger.exception("install %s: stopping", install.pk)
+        if install.give_up_at and install.give_up_at < now():
+            _ended(claim, left_behind=f"Could not verify that the machine is off ({type(exc).__name__}).")
+            return
     if install.give_up_at and install.give_up_at < now():
         _ended(claim, left_behind="The BMC took the command, but the machine did not go off: have a look at it.")
         return
@@ -102,7 +112,7 @@ def _must_be_off(install: Install, cause: str) -> bool:
 
     A machine whose identity was wrong is left alone: our BMC may be another machine's.
     """
-    if cause == "identity" or not install.boots.exists():
+    if not install.boots.exists() or (cause == "identity" and install.granted_at is None):
         return False
     return not install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists()
 
@@ -134,7 +144,10 @@ def _state_after_failure(install: Install, machine: Machine) -> str:
     """Without a grant nothing was written: the machine is still what it was."""
     if install.granted_at is None:
         return str(install.plan["machine_was"])
-    return machine_lifecycle.after(machine.state, "install_failed")
+    try:
+        return machine_lifecycle.after(machine.state, "install_failed")
+    except machine_lifecycle.NotAllowed:
+        return machine_lifecycle.State.FREE  # somebody wrote the row meanwhile; the end must not depend on it
 
 
 def _release(install: Install) -> Machine:

@@ -42,8 +42,11 @@ def begin_next() -> int:
             ).count()
             if going_on >= PARALLEL_INSTALLS:
                 continue
-            install = Install.objects.select_for_update().get(pk=install_id)
+            install = lock(install_id)
             if install.state != State.QUEUED:
+                continue
+            if install.machine.protected:
+                ending.stop_locked(install, cause="protected", error=f"{install.machine.name} was protected meanwhile")
                 continue
             change(install, "begin", started_at=now(), give_up_at=now() + STEP_CAP, power_off_to_stop=False)
             _note_step(install)
@@ -85,9 +88,11 @@ def receive(
         if install.state in lifecycle.ENDED:
             return ending.receive_late(install, name)
         if install.state == State.STOPPING:
-            return "ended"
+            return ending.receive_late(install, name)
         if boot_id is not None and not may_speak(install, boot_id):
             return "ended"
+        if name == "install_reboot" and install.granted_boot_id != boot_id:
+            return "unknown"  # who was not granted wrote nothing, and must not move the install on
         earlier = install.events.filter(kind=Event.Kind.MACHINE, name=name).first()
         if earlier:
             count_repeat(earlier)
@@ -122,6 +127,9 @@ def _work_on(claim: Claim) -> None:
         return
     method = METHODS[install.method]
     outcome: Outcome | StepFailed
+    if _step_after_events(install) > install.step:
+        _store(claim, method, Next())  # the machine is past this step: an earlier worker died after its effect
+        return
     try:
         # Talks to hardware, so no lock is held: the machine's calls must get in meanwhile.
         outcome = method.run(method.steps[install.step], claim)

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 
 from installs import ending, tokens
 from installs.lifecycle import State
-from installs.models import Boot, Event, Install, add_event
+from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import lock, save
 from machines import identity
 from machines.facts import Facts, FoundDisk
@@ -45,8 +45,10 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
         install = lock(boot.install_id)
         if install.state not in (State.RUNNING, State.WAITING):
             return Over()
+        if install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists():
+            return Over()  # all is written; a request that was long under way must not void the token on the disk
         if problem := _wrong_boot(install, boot, facts):
-            add_event(install, Event.Kind.ALERT, "grant-refused", text=problem)
+            add_alert(install, "grant-refused", problem)
             return Refused(problem)
         cause, difference = _difference(install, facts, disk)
         if difference:

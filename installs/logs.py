@@ -2,12 +2,11 @@
 
 import re
 
+from dodaiweb.masking import masked
 from installs.models import Install
 
 LINES_SHOWN = 400
 CHUNKS_READ = 400
-# Tokens are 43 characters of base64url (installs/tokens.py); they stand in addresses and in one header.
-SECRET = re.compile(r"((?:/script/|/first-boot/|Bearer\s+))[A-Za-z0-9_-]{20,}")
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])")
 MOVES_TO_A_ROW = re.compile(r"\x1b\[[0-9;]*[Hfd]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -19,7 +18,7 @@ def plain(text: str) -> str:
     text = text.replace("\r\r\n", "\n").replace("\r\n", "\n")
     text = MOVES_TO_A_ROW.sub("\n", text)
     text = CONTROL.sub("", OVERWRITTEN.sub("", ESCAPE.sub("", text)))
-    return SECRET.sub(r"\1•••", text)
+    return masked(text)
 
 
 def last_lines(text: str, count: int = LINES_SHOWN) -> list[str]:

@@ -1,6 +1,5 @@
 """What a ramdisk may say during an install, beside asking for the write grant."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from machines import actions, facts
 
 RATE_MEMORY = 0.6  # how much of the shown rate is what it was a moment ago
 BIGGEST = 1 << 62
+OUR_CAUSES = ("identity", "protected", "cancelled")  # what these mean decides what is done; no machine may say them
 
 
 def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
@@ -24,7 +24,7 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
     if name == "log":
         return _log(boot, body.decode(errors="replace"))
     try:
-        data = json.loads(body or b"{}")
+        data = facts.load(body or b"{}")
     except (ValueError, RecursionError):
         return "bad"
     if not isinstance(data, dict):
@@ -74,7 +74,7 @@ def _rate(install: Install, done: int, moment: Any) -> int:
         return install.bytes_per_second
     fresh = (done - install.done_bytes) / seconds
     old = install.bytes_per_second or fresh
-    return int(RATE_MEMORY * old + (1 - RATE_MEMORY) * fresh)
+    return min(int(RATE_MEMORY * old + (1 - RATE_MEMORY) * fresh), BIGGEST)
 
 
 def _log(boot: Boot, words: str) -> str:
@@ -135,7 +135,7 @@ def _bytes(value: object) -> int:
 
 def _slug(value: object) -> str:
     text = "".join(c for c in str(value or "script").lower() if c.isalnum() or c == "-")
-    return text[:50] or "script"
+    return "script" if text in OUR_CAUSES else text[:50] or "script"
 
 
 def _small(data: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class InstallQuerySet(models.QuerySet["Install"]):
         come = Q(look_again_at=None) | Q(look_again_at__lte=moment)
         active = Q(state__in=[State.RUNNING, State.STOPPING]) & come
         asked_again = Q(state=State.WAITING, look_again_at__lte=moment)
-        return self.filter(free & (active | asked_again)).order_by("look_again_at", "pk")
+        return self.filter(free & (active | asked_again)).order_by(F("look_again_at").asc(nulls_first=True), "pk")
 
     def overdue(self) -> "InstallQuerySet":
         """Silent for too long, or past the cap of what they do."""
@@ -260,6 +260,15 @@ class LogChunk(models.Model):
 
     def __str__(self) -> str:
         return f"log {self.pk}"
+
+
+def add_alert(install: Install, name: str, text: str) -> None:
+    """Note something that an operator should look at; again and again only as a count."""
+    earlier = install.events.filter(kind=Event.Kind.ALERT, name=name).first()
+    if earlier:
+        count_repeat(earlier)
+    else:
+        add_event(install, Event.Kind.ALERT, name, text=text)
 
 
 def count_repeat(event: Event) -> None:

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -15,6 +16,7 @@ from machines import lifecycle
 from machines.models import Disk, Machine
 
 MIB = 1 << 20
+ON_THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 BOOT_PARTITIONS_BYTES = 66 * MIB  # BIOS boot, ESP and alignment
 FREE_SHARE = 1.05  # a file system needs some room of its own
 LAB_ARGS, REAL_ARGS = "console=tty0 console=ttyS0,115200n8", "console=ttyS0,115200n8 console=tty0"
@@ -74,7 +76,7 @@ def for_install(machine: Machine, image: Image) -> Plan:
 
 def for_inspection(machine: Machine) -> Plan:
     problems = _machine_problems(machine, needs_inspection=False)
-    warnings = ["The machine will be restarted."] if machine.state == lifecycle.State.IN_USE else []
+    warnings = ["The machine will be switched off."] if machine.state == lifecycle.State.IN_USE else []
     frozen = _common(machine, problems) | {"method": "inspect"}
     return Plan(machine, None, "inspect", None, problems, warnings, frozen)
 
@@ -90,7 +92,9 @@ def _machine_problems(machine: Machine, *, needs_inspection: bool = True) -> lis
     if live:
         problems.append(f"{machine.name} is in the hands of {live} (asked by {live.requested_by}): cancel that first.")
     elif machine.state not in lifecycle.INSTALLABLE:
-        problems.append(f"{machine.name} is {lifecycle.State(machine.state).label.lower()}: take it back first.")
+        problems.append(
+            f"{machine.name} is {lifecycle.State(machine.state).label.lower()}, nothing can be installed on it."
+        )
     if machine.protected:
         problems.append(f"{machine.name} is protected: take the protection off in the inventory first.")
     if not hasattr(machine, "bmc"):
@@ -140,6 +144,8 @@ def _common(machine: Machine, problems: list[str]) -> dict[str, Any]:
     if built is None:
         problems.append("The ramdisk is not built yet: wait for it, or run `python3 manage.py ramdisk build`.")
     site = machine.site
+    if not site.is_practice and urlsplit(site.provision_url or settings.PROVISION_URL).hostname in ON_THIS_COMPUTER:
+        problems.append("Dodai listens on this computer only, no machine can reach it: start it with --provision-host.")
     consoles = LAB_ARGS if site.is_practice else REAL_ARGS
     extra = machine.type.kernel_args if machine.type else ""
     return {

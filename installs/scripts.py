@@ -10,7 +10,7 @@ from django.conf import settings
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TOKEN_PLACEHOLDER = "@INSTALLER-TOKEN@"  # noqa: S105 - what stands for a token is none
-SAFE_FOR_BOOT_LOADERS = re.compile(r"^[A-Za-z0-9_.,:=/+@%\-]*$")
+SAFE_FOR_BOOT_LOADERS = re.compile(r"^[A-Za-z0-9_.,:=/+@%\[\]\-]*$")
 
 
 def render(template: str, **values: Any) -> str:

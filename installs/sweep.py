@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.timezone import now
 
 from installs import ending, flow
@@ -13,7 +13,7 @@ from installs.methods import METHODS
 from installs.models import Event, Install, add_event
 from installs.rows import lock, ring
 from machines.clock import boot_id, boot_seconds
-from machines.models import Beat
+from machines.models import Beat, Machine, PowerCommand
 from machines.power.base import Power
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ WATCHDOG = "watchdog"
 UNTOUCHED = "Nothing was written."
 GAP_THAT_COUNTS = timedelta(seconds=15)
 STEP_THAT_COUNTS = timedelta(seconds=2)
+NEGLECTED_AFTER = timedelta(seconds=5)
 OFF_BELIEVED_AFTER = timedelta(seconds=6)  # two readings, so that one reset is not taken for a loss
 DEADLINES = ("quiet_until", "give_up_at", "look_again_at", "waits_since")
 
@@ -36,6 +37,16 @@ def sweep() -> None:
     flow.begin_next()
     if Install.objects.due().exists():
         ring()
+    if _is_neglected():
+        flow.run_due()
+
+
+def started() -> None:
+    """A watchdog begins: tell live installs that Dodai was stopped and is there again."""
+    last = Beat.objects.filter(pk=WATCHDOG).first()
+    gap = now() - last.at if last else timedelta()
+    if last and gap < GAP_THAT_COUNTS:  # a longer one is told by `beat`, which also moves the deadlines
+        _tell_of_gap(last, gap)
 
 
 def beat() -> timedelta:
@@ -65,12 +76,17 @@ def beat() -> timedelta:
 def _move_deadlines(by: timedelta) -> None:
     for column in DEADLINES:
         Install.objects.filter(state__in=LIVE, **{f"{column}__isnull": False}).update(**{column: F(column) + by})
+    if by < timedelta():  # the wall clock went back: what was to come soon would else wait for it
+        Install.objects.filter(lease_until__isnull=False).update(lease_until=F("lease_until") + by)
+        Machine.objects.update(power_poll_at=F("power_poll_at") + by)
+        PowerCommand.objects.filter(ended_at=None).update(again_at=F("again_at") + by, lease_until=None)
     logger.warning("deadlines moved by %s", by)
 
 
 def _tell_of_gap(last: Beat, slept: timedelta) -> None:
     for install in Install.objects.live():
-        doing = install.phase or install.awaited or "waiting"
+        share = f" at {100 * install.done_bytes // install.total_bytes} %" if install.total_bytes else ""
+        doing = f"{install.phase}{share}" if install.phase else install.awaited or "waiting"
         text = (
             f"Dodai itself was down for {slept.total_seconds():.0f} s (from {last.at:%H:%M:%S}) during {doing}; "
             f"this time does not count against the machine."
@@ -121,6 +137,12 @@ def _notice_power_loss(install_id: int) -> None:
         if believed and machine.power_seen_at > since:
             doing = f"during {install.phase}" if install.phase else f"while Dodai waited for {install.awaited!r}"
             ending.stop_locked(install, cause="power-lost", error=f"{machine.name} went off {doing}.")
+
+
+def _is_neglected() -> bool:
+    """No worker came although one was rung: the queue may be away. The watchdog then does a step a turn itself."""
+    untouched = Q(look_again_at=None, give_up_at__lt=now() + flow.STEP_CAP - NEGLECTED_AFTER)
+    return Install.objects.due().filter(untouched | Q(look_again_at__lt=now() - NEGLECTED_AFTER)).exists()
 
 
 def _ids(installs: object) -> list[int]:

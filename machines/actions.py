@@ -42,6 +42,12 @@ def request_power(machine: Machine, action: str, *, by: str) -> PowerCommand:
     return command
 
 
+def drop_power_commands(machine: Machine, *, why: str) -> None:
+    """End what operators asked of a machine that is now in other hands; a worker in the middle of it stores nothing."""
+    live = machine.power_commands.filter(state__in=[PowerCommand.State.ASKED, PowerCommand.State.RUNNING])
+    live.exclude(action="status").update(state=PowerCommand.State.FAILED, ended_at=now(), message=why[:500])
+
+
 def record_power(machine: Machine, state: Power, *, error: str = "", next_in: timedelta) -> None:
     """Store one reading of the power state; `error` says why it is unknown."""
     moment = now()
@@ -161,6 +167,7 @@ def _has_mac(card: object, found: Facts) -> bool:
 
 
 def _store_disks(machine: Machine, found: Facts) -> None:
+    ambiguous = _forget_ambiguous_roots(machine, found)
     seen = []
     for disk in found.disks:
         if disk.serial or disk.wwn:
@@ -168,8 +175,18 @@ def _store_disks(machine: Machine, found: Facts) -> None:
     machine.disks.filter(is_root=False).exclude(pk__in=seen).delete()
     machine.disks.exclude(pk__in=seen).update(path="")
     candidates = [disk for disk in machine.disks.filter(pk__in=seen) if not disk.is_removable]
-    if len(candidates) == 1 and not machine.disks.filter(is_root=True).exists():
+    if len(candidates) == 1 and not ambiguous and not machine.disks.filter(is_root=True).exists():
         machine.disks.filter(pk=candidates[0].pk).update(is_root=True)
+
+
+def _forget_ambiguous_roots(machine: Machine, found: Facts) -> bool:
+    """A serial number that several disks have (namespaces, LUNs) chooses none of them: the operator must."""
+    ambiguous = False
+    for root in machine.disks.filter(is_root=True, wwn="").exclude(serial=""):
+        if sum(disk.serial == root.serial for disk in found.disks) > 1:
+            machine.disks.filter(pk=root.pk).update(is_root=False)
+            ambiguous = True
+    return ambiguous
 
 
 def _store_disk(machine: Machine, disk: FoundDisk) -> Disk:

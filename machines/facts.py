@@ -1,5 +1,6 @@
 """What a machine says about itself, in the shape that templates/scripts/lib.sh sends. Nothing of it is trusted."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,11 @@ class Facts:
     macs: tuple[str, ...]
     disks: tuple[FoundDisk, ...]
     raw: dict[str, Any]
+
+
+def load(body: bytes) -> Any:
+    """JSON without what no database column takes: NUL and lone surrogates. Raises ValueError, RecursionError."""
+    return _storable(json.loads(body))
 
 
 def parse(raw: Any) -> Facts:
@@ -70,6 +76,14 @@ def parse_disk(raw: Any) -> FoundDisk:
         is_rotational=raw.get("rotational") is True, is_removable=raw.get("removable") is True,
         signatures=tuple(signatures[:64]),
     )  # fmt: skip
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(raw: dict[str, Any], key: str, limit: int = 255) -> str:

@@ -2,13 +2,14 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.db import close_old_connections, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from machines import actions, doorbell
-from machines.models import PowerCommand
+from machines.models import Machine, PowerCommand
 from machines.power import driver_for
 from machines.power.base import Power, PowerDriver, PowerError, PowerRefused
 
@@ -19,6 +20,10 @@ SOFT_MAY_TAKE = timedelta(seconds=60)
 LOOK_AGAIN = timedelta(seconds=2)
 AFTER_A_COMMAND = timedelta(seconds=2)
 LIVE = (PowerCommand.State.ASKED, PowerCommand.State.RUNNING)
+
+
+class TakenOver(Exception):
+    """The command is no longer this worker's: its lease ran out, or an install took the machine."""
 
 
 def run_power_commands() -> None:
@@ -32,6 +37,8 @@ def run_power_commands() -> None:
         if bmc is None:
             raise PowerRefused(f"{command.machine.name} has no power driver: choose one in the inventory")
         _carry_out(command, driver_for(bmc.endpoint()))
+    except TakenOver:
+        logger.info("%s: power %s was taken over", command.machine.name, command.action)
     except PowerError as exc:
         _end(command, PowerCommand.State.FAILED, str(exc))
 
@@ -63,6 +70,7 @@ def _claim() -> PowerCommand | None:
 
 
 def _carry_out(command: PowerCommand, power: PowerDriver) -> None:
+    _renew(command)
     match command.action:
         case "status":
             _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
@@ -89,9 +97,29 @@ def _shut_down(command: PowerCommand, power: PowerDriver) -> None:
         power.soft_off()
         command.hard_at = now() + SOFT_MAY_TAKE
     elif _is_late(command):
+        _renew(command)
         power.off()
-    command.again_at, command.lease_until = now() + LOOK_AGAIN, None
-    command.save(update_fields=["again_at", "lease_until", "hard_at"])
+    _store(command, again_at=now() + LOOK_AGAIN, lease_until=None, hard_at=command.hard_at)
+
+
+def _renew(command: PowerCommand) -> None:
+    """Right before an effect: the command must still be this worker's, and the machine in nobody's hands."""
+    lease = now() + LEASE
+    _store(command, lease_until=lease)
+    machine = Machine.objects.get(pk=command.machine_id)
+    if command.action != "status" and (machine.handled_by or machine.protected):
+        raise PowerRefused(
+            f"{machine.name} is {'in the hands of ' + machine.handled_by if machine.handled_by else 'protected'}"
+        )
+
+
+def _store(command: PowerCommand, **fields: Any) -> None:
+    """Raises TakenOver, and stores nothing, unless the row is still as this worker claimed it."""
+    mine = PowerCommand.objects.filter(pk=command.pk, state=PowerCommand.State.RUNNING, lease_until=command.lease_until)
+    if not mine.update(**fields):
+        raise TakenOver
+    for name, value in fields.items():
+        setattr(command, name, value)
 
 
 def _is_late(command: PowerCommand) -> bool:
@@ -105,7 +133,6 @@ def _read(command: PowerCommand, power: PowerDriver) -> Power:
 
 
 def _end(command: PowerCommand, state: PowerCommand.State, message: str) -> None:
-    command.state, command.message, command.ended_at, command.lease_until = state, message[:500], now(), None
-    command.save(update_fields=["state", "message", "ended_at", "lease_until"])
+    _store(command, state=state, message=message[:500], ended_at=now(), lease_until=None)
     doorbell.tell_pages(machine=command.machine_id)
     logger.info("%s: power %s asked by %s: %s", command.machine.name, command.action, command.asked_by, message)

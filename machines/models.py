@@ -13,7 +13,7 @@ from dodaiweb import keys
 from machines import identity
 from machines.lifecycle import State
 from machines.power import DRIVERS
-from machines.power.base import BmcEndpoint, Power
+from machines.power.base import BmcEndpoint, Power, PowerRefused
 
 BMC_PASSWORD_PURPOSE = "bmc password"  # noqa: S105 - what it is for, not what it is
 KERNEL_ARGS = RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")
@@ -201,6 +201,9 @@ class Machine(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.serial = identity.normal_serial(self.serial)
         self.uuid = identity.normal_uuid(self.uuid)
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            # An edit of the inventory must not write back what the engine changed since the row was read.
+            kwargs["update_fields"] = [f.name for f in self._meta.concrete_fields if f.editable and not f.primary_key]
         super().save(*args, **kwargs)
 
     @property
@@ -267,11 +270,14 @@ class Bmc(models.Model):
         self.password_sealed = keys.encrypt(plain, purpose=BMC_PASSWORD_PURPOSE)
 
     def endpoint(self) -> BmcEndpoint:
-        """Everything a driver needs, with the password in the clear: keep it short-lived."""
-        if self.credentials:
-            username, password = self.credentials.username, self.credentials.password
-        else:
-            username, password = self.username, keys.decrypt(self.password_sealed, purpose=BMC_PASSWORD_PURPOSE)
+        """Everything a driver needs, with the password in the clear: keep it short-lived. Raises PowerRefused."""
+        try:
+            if self.credentials:
+                username, password = self.credentials.username, self.credentials.password
+            else:
+                username, password = self.username, keys.decrypt(self.password_sealed, purpose=BMC_PASSWORD_PURPOSE)
+        except keys.KeyProblem as exc:
+            raise PowerRefused(f"{self.machine.name}: its BMC password cannot be read: {exc}") from exc
         return BmcEndpoint(
             machine=self.machine.name, driver=self.driver, host=self.host, port=self.port, system_id=self.system_id,
             username=username, password=password, uefi=self.machine.firmware == "uefi",

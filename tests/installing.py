@@ -37,11 +37,17 @@ def make_machine(name: str = "node1", *, driver: str = "fake", number: int = 1, 
         "uuid": str(uuid.UUID(int=number << 64 | 7)),
         "inspected_at": now(),
     }
-    machine = Machine.objects.create(name=name, site=Site.objects.get_or_create(name="main")[0], **values | fields)
+    machine = Machine.objects.create(name=name, site=main_site(), **values | fields)
     Bmc.objects.create(machine=machine, driver=driver)
     Interface.objects.create(machine=machine, mac=f"52:54:00:00:00:{number:02x}", is_pxe=True)
     Disk.objects.create(machine=machine, serial=f"DISK{number}", size_bytes=100 * GIB, path="/dev/sda", is_root=True)
     return machine
+
+
+def main_site() -> Site:
+    """The site of all test machines, which reach Dodai from outside."""
+    urls = {"provision_url": "http://10.0.0.2:8001", "image_url": "http://10.0.0.2:8002"}
+    return Site.objects.update_or_create(name="main", defaults=urls)[0]
 
 
 def make_image(name: str = "debian", **fields: Any) -> Image:

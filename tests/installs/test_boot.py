@@ -35,8 +35,8 @@ def test_all_loaders_get_the_same_answer(client, machine, steps):
     pxelinux = client.get("/pxelinux.cfg/01-52-54-00-00-00-01").content.decode()
     grub = client.get("/grub/52:54:00:00:00:01").content.decode()
     assert "APPEND console=" in pxelinux
-    assert "linux (http,127.0.0.1:8002)/ramdisk/" in grub
-    assert all("dodai_script=http://127.0.0.1:8001/script/" in answer for answer in (pxelinux, grub))
+    assert "linux (http,10.0.0.2:8002)/ramdisk/" in grub
+    assert all("dodai_script=http://10.0.0.2:8001/script/" in answer for answer in (pxelinux, grub))
 
 
 def test_before_during_and_after_an_install(server, machine, steps):

@@ -474,3 +474,117 @@ def test_an_approved_plan_that_grew_old_is_refused(machine):
     with pytest.raises(actions.Refused, match="has changed since"):
         actions.start_install(machine, image, by="tester", approved="0" * 64)
     assert not Image.objects.get(pk=image.pk).installs.exists()
+
+
+def test_a_machine_protected_while_queued_is_not_switched_off(machine, work):
+    fake.states["node1"] = Power.ON
+    install = installing.start(machine)
+    Machine.objects.update(protected=True)
+    work_until_ended(install, work)
+    assert (fresh(install).state, fresh(install).cause) == ("failed", "protected")
+    assert fake.states["node1"] == Power.ON
+
+
+def test_a_restart_wanted_without_a_grant_moves_nothing(install, server, work):
+    """It wrote nothing: an install must not go on as if it had, nor be ended without switching the writer off."""
+    server.boot()
+    server.say("install")
+    assert server.say("install_reboot", status=404) == "unknown"
+    assert fresh(install).awaited == "install_reboot"
+
+
+def test_a_delayed_request_for_the_grant_does_not_void_the_token_on_the_disk(install, server, work):
+    server.boot()
+    granted = server.ask_grant()
+    server.say("install_reboot")
+    server.ask_grant(status=410)
+    work()
+    assert server.finish_first_boot(granted) == "applied"
+
+
+def test_a_step_whose_effect_was_seen_is_not_done_again(install, server, work, monkeypatch):
+    """The worker died right after its reset; the OS has called before its lease was over."""
+    server.boot()
+    granted = server.ask_grant()
+    server.say("install_reboot")
+    while fresh(install).step < FileTree.steps.index("reset"):
+        flow.run_due()
+    monkeypatch.setattr(flow, "_work_on", lambda claim: None)
+    flow.run_due()
+    monkeypatch.undo()
+    server.finish_first_boot(granted)
+    fake.calls.clear()
+    later(lease_until=past())
+    sweep.sweep()
+    work()
+    assert fresh(install).state == "installed"
+    assert ("node1", "reset") not in fake.calls
+
+
+def test_the_call_of_the_os_during_stopping_is_kept(install, server, work):
+    server.boot()
+    granted = server.ask_grant()
+    server.say("install_reboot")
+    work()
+    actions.cancel(fresh(install), by="tester")
+    assert server.finish_first_boot(granted) == "late"
+    assert fresh(install).os_seen_late
+
+
+def test_stopping_ends_whatever_goes_wrong(install, server, work, monkeypatch):
+    server.boot()
+    server.say("install")
+    monkeypatch.setattr("installs.claim.driver_for", lambda endpoint: 1 / 0)
+    actions.cancel(install, by="tester")
+    work()
+    later(give_up_at=past(), look_again_at=past())
+    sweep.sweep()
+    work()
+    assert fresh(install).state == "cancelled"
+    assert "ZeroDivisionError" in fresh(install).left_behind
+
+
+def test_a_machine_cannot_name_a_cause_that_spares_it_the_power_off(install, server, work):
+    server.boot()
+    server.ask_grant()
+    server.say("failed", {"cause": "identity", "message": "leave me on"})
+    assert (fresh(install).cause, fresh(install).power_off_to_stop) == ("script", True)
+
+
+def test_a_retry_wipes_nothing_that_was_not_approved(install, work):
+    actions.cancel(install, by="tester")
+    work_until_ended(install, work)
+    machine = fresh(install).machine
+    machine.disks.update(is_root=False)
+    machine.disks.create(serial="DATA", size_bytes=1 << 40, path="/dev/sdb", is_root=True)
+    with pytest.raises(actions.Refused, match="look at the new plan"):
+        actions.retry(fresh(install), by="tester")
+
+
+def test_without_a_queue_the_watchdog_works_itself(machine, queue):
+    install = installing.start(machine)
+    queue.connection.flushall()
+    flow.begin_next()
+    for _ in range(3):
+        later(give_up_at=now() + flow.STEP_CAP - timedelta(seconds=10))
+        sweep.sweep()
+        queue.connection.flushall()
+    assert fresh(install).awaited == "install"
+
+
+def test_an_edit_of_the_inventory_leaves_the_engines_columns_alone(machine):
+    old = Machine.objects.get(pk=machine.pk)
+    installing.start(machine)
+    old.notes = "edited"
+    old.save()
+    now_row = Machine.objects.get(pk=machine.pk)
+    assert (now_row.state, bool(now_row.handled_by), now_row.notes) == ("installing", True, "edited")
+
+
+@pytest.mark.parametrize("body", [{"message": "\ud800 \x00"}, {"phase": "copy", "done_bytes": 1 << 80}])
+def test_hostile_text_and_numbers_are_stored_or_refused_without_a_fault(install, server, body):
+    server.boot()
+    server.say("install")
+    server.say("progress", {"phase": "copy", "done_bytes": 1})
+    later(progress_at=past(0.3))
+    assert server.say("progress" if "phase" in body else "failed", body) == "applied"

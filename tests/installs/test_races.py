@@ -81,7 +81,7 @@ def test_of_two_boots_that_ask_at_once_one_gets_the_grant(machine, steps):
     granted = [result for result in results if isinstance(result, grant.Granted)]
     assert all(isinstance(result, (grant.Granted, grant.Refused)) for result in results), results
     winner = Install.objects.get(pk=install.pk).granted_boot_id
-    assert len(granted) == 4, "the same boot may ask again, the other one never gets it"
+    assert len(granted) == 4, "the same boot may ask again, the other never gets it"
     assert winner in {server.boot_id for server in servers}
 
 

@@ -1,5 +1,6 @@
 """Identity, facts, keys, and machines in and out of files."""
 
+import logging
 import uuid
 
 import pytest
@@ -8,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from dodaiweb import keys
+from dodaiweb.masking import MaskTokens
 from machines import actions, facts, identity, inventory_file, key_proof
 from machines.models import Bmc, Interface, Machine, Site
 from tests import installing
@@ -222,3 +224,19 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused(site, tmp_path):
     assert "'=1+1" in out.read_text()
     inventory_file.store(inventory_file.read(out))
     assert Machine.objects.get().notes == "=1+1"
+
+
+def test_a_serial_number_that_two_disks_have_chooses_neither(site):
+    """Two namespaces or LUNs of one device carry its serial number."""
+    machine = Machine.objects.create(name="new", site=site)
+    machine.disks.create(serial="S", is_root=True)
+    disks = [{"path": f"/dev/nvme0n{n}", "serial": "S", "wwn": f"eui.{n}", "size_bytes": 1 << 40} for n in (1, 2)]
+    actions.apply_facts(machine, facts.parse({"disks": disks}))
+    assert not machine.disks.filter(is_root=True).exists()
+
+
+def test_tokens_stay_out_of_log_lines(caplog):
+    token = "A" * 43
+    record = logging.LogRecord("django.request", logging.WARNING, "", 0, "Gone: %s", (f"/first-boot/{token}",), None)
+    MaskTokens().filter(record)
+    assert record.getMessage() == "Gone: /first-boot/•••"

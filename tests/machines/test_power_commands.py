@@ -122,3 +122,28 @@ def test_an_old_reading_is_not_believed(machine):
     Machine.objects.update(power_state="on", power_seen_at=now() - timedelta(minutes=10))
     machine.refresh_from_db()
     assert machine.power == Power.UNKNOWN
+
+
+def test_a_slow_shutdown_does_not_cut_the_power_of_an_install(machine, monkeypatch):
+    """The OS ignored the request; meanwhile an install took the machine. A minute later its power must stay on."""
+    fake.states["node1"] = Power.ON
+    monkeypatch.setattr(fake.FakePower, "soft_off", lambda self: None)
+    command = ask(machine, "soft")
+    Machine.objects.update(handled_by="install 7")
+    PowerCommand.objects.update(again_at=now() - timedelta(seconds=1), hard_at=now() - timedelta(seconds=1))
+    jobs.run_power_commands()
+    command.refresh_from_db()
+    assert (command.state, fake.states["node1"]) == ("failed", Power.ON)
+    assert "install 7" in command.message
+
+
+def test_a_password_that_cannot_be_read_is_an_error_of_its_machine_only(machine):
+    Bmc.objects.update(driver="fake", password_sealed="v1.AAAA")
+    command = ask(machine, "on")
+    assert command.state == "failed"
+    assert "BMC password cannot be read" in command.message
+    poller = Poller()
+    poll_until(poller, 1)
+    poller.close()
+    machine.refresh_from_db()
+    assert "BMC password cannot be read" in machine.power_error

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from installs import actions, plan
+from installs import actions, logs, plan
 from installs.models import Image, Install
 from installs.watching import Line, follow
 from machines.management.looking_up import asker, machine_named
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             self._print(line, seconds=time.monotonic() - began, as_json=as_json)
         install.refresh_from_db()
         if install.state != "installed":
-            detail = f"\n{install.error_detail}" if install.error_detail else ""
+            detail = f"\n{logs.plain(install.error_detail)}" if install.error_detail else ""
             raise CommandError(f"{install.state}: {install.error} {install.left_behind}{detail}")
 
     def _print(self, line: Line, *, seconds: float, as_json: bool) -> None:
@@ -77,7 +77,7 @@ class Command(BaseCommand):
                 json.dumps({"seconds": round(seconds, 2), "kind": line.kind, "name": line.name, "text": line.text})
             )
         else:
-            self.stdout.write(f"{seconds:7.1f} s  {line.name:<16} {line.text}".rstrip())
+            self.stdout.write(f"{seconds:7.1f} s  {line.name:<16} {logs.plain(line.text)}".rstrip())
         self.stdout.flush()
 
 

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from installs import actions, practice
 from installs.images import ImageProblem
 from installs.ramdisk import RamdiskError
+from machines.management.keyed import KeyedCommand
 
 
-class Command(BaseCommand):
+class Command(KeyedCommand):
     help = "Build the ramdisk and the practice image, enter the practice servers and inspect them."
 
     def add_arguments(self, parser: CommandParser) -> None:

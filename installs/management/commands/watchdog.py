@@ -14,6 +14,7 @@ class Command(BaseCommand):
     help = "Stop what is overdue and ring for what is due. Runs until stopped; several do no harm."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        sweep.started()
         loops.until_told(_turn, every_seconds=EVERY_SECONDS)
 
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import django_rq
-from django.core.management.base import BaseCommand
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from machines.management.keyed import KeyedCommand
 
-class Command(BaseCommand):
+
+class Command(KeyedCommand):
     help = "Carry out steps of installs and power commands. Runs until stopped; start as many as you like."
 
     def handle(self, *args: Any, **options: Any) -> None:

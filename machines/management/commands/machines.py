@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from machines import inventory_file
+from machines.management.keyed import KeyedCommand
 
 
-class Command(BaseCommand):
+class Command(KeyedCommand):
     help = "Import machines from a .csv or .yaml file (all rows or none), or export them (without passwords)."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from machines import loops
+from machines.management.keyed import KeyedCommand
 from machines.poll import Poller
 
 
-class Command(BaseCommand):
+class Command(KeyedCommand):
     help = "Read the power state of all machines, each about every 30 s. Runs until stopped; one is enough."
 
     def handle(self, *args: Any, **options: Any) -> None:
