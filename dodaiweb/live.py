@@ -18,6 +18,7 @@ from machines.doorbell import CHANNEL
 logger = logging.getLogger(__name__)
 
 RELOAD = b'{"all":true}'
+LOST = b'{"lost":true}'  # until the next RELOAD nothing will be heard of changes
 QUEUED_MESSAGES = 200
 LONGEST_MESSAGE = 1000
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
@@ -44,11 +45,14 @@ class Hub:
         self._url = url
         self._readers: set[Reader] = set()
         self._listening: asyncio.Task[None] | None = None
+        self._is_lost = False
 
     @contextlib.asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
         reader = Reader()
         self._readers.add(reader)
+        if self._is_lost:
+            reader.offer(LOST)
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen())
         try:
@@ -71,13 +75,20 @@ class Hub:
             try:
                 async with redis.asyncio.from_url(self._url) as client, client.pubsub() as channel:
                     await channel.subscribe(CHANNEL)
+                    self._is_lost = False
                     self._tell(RELOAD)  # whatever happened before is not known here
                     pause = FIRST_PAUSE_SECONDS
                     await self._pass_on(channel)
             except (RedisError, OSError) as exc:
-                logger.warning("event stream: no Redis (%s); trying again in %.1f s", type(exc).__name__, pause)
+                self._lose(exc)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _lose(self, exc: Exception) -> None:
+        if not self._is_lost:  # said once an outage, not once a try
+            logger.warning("event stream: no Redis (%s); trying until it is back", type(exc).__name__)
+            self._is_lost = True
+            self._tell(LOST)
 
     async def _pass_on(self, channel: PubSub) -> None:
         while True:

@@ -175,7 +175,7 @@ def test_a_reader_that_is_too_slow_is_let_go_and_the_others_are_not():
 
 def test_readers_are_told_to_look_again_when_redis_comes_back(tmp_path):
     from dodaiweb import valkey
-    from dodaiweb.live import RELOAD, Hub
+    from dodaiweb.live import LOST, RELOAD, Hub
 
     socket = tmp_path / "v.sock"
 
@@ -193,6 +193,9 @@ def test_readers_are_told_to_look_again_when_redis_comes_back(tmp_path):
             assert await asyncio.wait_for(reader.messages.get(), PATIENCE) == RELOAD
             first.kill()
             first.wait()
+            assert await asyncio.wait_for(reader.messages.get(), PATIENCE) == LOST
+            async with hub.reader() as late:
+                assert late.messages.get_nowait() == LOST
             second = await asyncio.to_thread(start)
             try:
                 return await asyncio.wait_for(reader.messages.get(), PATIENCE)

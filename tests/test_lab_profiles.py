@@ -63,7 +63,6 @@ def test_passwords_are_kept_private_and_out_of_the_repr(tmp_path: Path):
     assert profile.bmc_password not in repr(profile)
 
 
-def test_a_guest_sees_one_address_for_both_ports(tmp_path: Path):
 def test_guests_see_dodai_at_one_address_on_both_networks() -> None:
     assert guest_urls(8001, 8002) == ("http://10.0.2.100:8001", "http://10.0.2.100:8002")
 

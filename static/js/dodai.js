@@ -87,7 +87,9 @@ function onStream(words) {
   if (words.change) {
     let change = {};
     try { change = JSON.parse(words.change); } catch (e) { return; }
-    if (concerns(change)) refresh();
+    if (change.lost) { streamOn = false; say(false, 'Not live'); }   // the server hears of no changes: poll
+    if (change.all) { streamOn = true; say(true, 'Live'); }
+    if (!change.lost && concerns(change)) refresh();
   }
 }
 

@@ -117,7 +117,8 @@ def test_the_same_event_from_many_threads_is_applied_once(machine, steps):
     headers = {"Authorization": f"Bearer {server.token}"}
 
     def say() -> str:
-        return server.client.post("/event/install", json.dumps({}), "application/json", headers=headers).json()["result"]
+        response = server.client.post("/event/install", json.dumps({}), "application/json", headers=headers)
+        return str(response.json()["result"])
 
     results = at_once(*[say for _ in range(8)])
     assert sorted(map(str, results)) == ["applied"] + ["duplicate"] * 7
