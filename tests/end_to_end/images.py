@@ -10,9 +10,8 @@ SECONDS = 60
 
 
 def tiny(data: Path) -> Path:
-    """The file that `up` has built."""
-    [path] = (data / "lab" / "images").glob("tiny-*.tar.zst")
-    return path
+    """The newest file that `up` has built."""
+    return max((data / "lab" / "images").glob("tiny-*.tar.zst"), key=lambda path: path.stat().st_mtime)
 
 
 def make_ext4(archive: Path, target: Path) -> None:
