@@ -70,7 +70,7 @@ def _hardware(machine: Machine) -> Iterator[tuple[str, str]]:
     if counts := _cores(cpu):
         yield "Cores", counts
     if _whole(facts.get("memory_bytes")):
-        yield "Memory", f"{facts['memory_bytes'] / (1 << 30):.1f} GiB"
+        yield "Memory", _memory(facts["memory_bytes"])
     if machine.firmware:
         yield "Firmware", machine.firmware.upper()
     if address := _text(facts, "bmc_address"):
@@ -80,6 +80,10 @@ def _hardware(machine: Machine) -> Iterator[tuple[str, str]]:
 def _cores(cpu: dict[str, Any]) -> str:
     words = [f"{cpu[key]} {key}" for key in ("sockets", "cores", "threads") if _whole(cpu.get(key))]
     return ", ".join(word[:-1] if word.startswith("1 ") else word for word in words)
+
+
+def _memory(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
 
 
 def _text(facts: dict[str, Any], key: str) -> str:
