@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.db import close_old_connections, connections
 from django.http import parse_cookie
 
 from dodaiweb.live import Hub, Reader
@@ -41,6 +43,7 @@ class Pages:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _close_database_after_each_request()
         if scope["type"] == "http" and scope["path"] == PATH:
             await self._events(scope, receive, send)
         else:
@@ -85,6 +88,16 @@ class Pages:
         return self._hub
 
 
+@cache
+def _close_database_after_each_request() -> None:
+    """Under ASGI each request has a thread of its own: a connection that is kept would never be used again.
+
+    Done at the first request, as the module itself is imported before other processes are forked off.
+    """
+    for database in connections.settings.values():
+        database["CONN_MAX_AGE"] = 0
+
+
 def _is_ours(headers: dict[str, str]) -> bool:
     """Whether a page of this very site asks. Browsers send Sec-Fetch-Site; older ones at least Origin."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
@@ -102,7 +115,6 @@ def _session_is_good(session_key: str) -> bool:
     # Django's models can only be imported once it is set up, which get_asgi_application below does.
     from django.contrib.auth import get_user
     from django.contrib.sessions.backends.db import SessionStore
-    from django.db import close_old_connections
     from django.http import HttpRequest
 
     close_old_connections()

@@ -51,7 +51,7 @@ def filters_from(asked: QueryDict) -> Filters:
         q=asked.get("q", "").replace("\0", "").strip()[:100],
         state=asked.get("state", "") if asked.get("state") in {*State.values, FAILED} else "",
         power=asked.get("power", "") if asked.get("power") in ("on", "off", "unknown") else "",
-        cluster=asked.get("cluster", "")[:63],
+        cluster=asked.get("cluster", "").replace("\0", "")[:63],
         sort=sort if sort.removeprefix("-") in SORTS else "name",
         page=asked.get("page", "1")[:9],
     )

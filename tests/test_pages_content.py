@@ -261,7 +261,7 @@ def test_a_lost_watchdog_is_said_on_every_page(operator):
     [
         ("q=node-03", 1), ("q=52:54:00:00:00:04", 1), ("q=5254-0000-0005", 1), ("q=525400000006", 1), ("q=SN7", 1),
         ("q=nothing", 0), ("state=free", 9), ("state=new", 0), ("q=node free-of-words", 0), ("power=on", 0),
-        ("sort=-name", 9), ("page=99", 9), ("page=x&sort=drop&state=%00", 9),
+        ("sort=-name", 9), ("page=99", 9), ("page=x&sort=drop&state=%00&cluster=%00", 9),
     ],
 )  # fmt: skip
 def test_machines_are_filtered_by_the_database(operator, asked, expected):
