@@ -129,6 +129,8 @@ def _ended(claim: Claim, *, left_behind: str) -> None:
         install = lock(claim.install.pk)
         claim.check(install)
         event = "end_cancelled" if install.wanted_end == State.CANCELLED else "end_failed"
+        if install.image and install.granted_at is None:
+            left_behind += " No disk was written."
         change(
             install, event, text=left_behind, ended_at=now(), left_behind=left_behind[:255], give_up_at=None,
             look_again_at=None, owner="", lease_until=None,

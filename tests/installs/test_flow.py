@@ -213,7 +213,7 @@ def test_a_silent_machine_fails_its_install_and_says_where(install, server, work
     ended = fresh(install)
     assert (ended.state, ended.cause) == ("failed", "silent")
     assert "during copy" in ended.error
-    assert ended.left_behind == "The machine is off."
+    assert ended.left_behind == "The machine is off. No disk was written."
     assert fake.states["node1"] == Power.OFF
 
 

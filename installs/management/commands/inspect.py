@@ -28,6 +28,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{line.name:<16} {line.text}".rstrip())
         install.refresh_from_db()
         if install.state != "installed":
-            raise CommandError(f"{machine.name}: {install.error}")
+            raise CommandError(install.error)
         for disk in machine.disks.all():
-            self.stdout.write(f"{disk.path}: {disk} {disk.size_bytes:,} bytes{', root disk' if disk.is_root else ''}")
+            self.stdout.write(f"{disk.path}: {disk} {disk.size_bytes or 0:,} bytes{', root disk' if disk.is_root else ''}")

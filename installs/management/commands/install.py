@@ -67,6 +67,10 @@ class Command(BaseCommand):
         for line in follow(install.pk):
             self._print(line, seconds=time.monotonic() - began, as_json=as_json)
         install.refresh_from_db()
+        if as_json:
+            columns = ("state", "cause", "error", "left_behind", "error_detail")
+            end = {column: getattr(install, column) for column in columns}
+            self.stdout.write(json.dumps({"kind": "end", "install": install.pk} | end))
         if install.state != "installed":
             detail = f"\n{logs.plain(install.error_detail)}" if install.error_detail else ""
             raise CommandError(f"{install.state}: {install.error} {install.left_behind}{detail}")
