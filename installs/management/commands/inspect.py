@@ -30,4 +30,5 @@ class Command(BaseCommand):
         if install.state != "installed":
             raise CommandError(install.error)
         for disk in machine.disks.all():
-            self.stdout.write(f"{disk.path}: {disk} {disk.size_bytes or 0:,} bytes{', root disk' if disk.is_root else ''}")
+            mark = ", root disk" if disk.is_root else ""
+            self.stdout.write(f"{disk.path}: {disk} {disk.size_bytes or 0:,} bytes{mark}")
