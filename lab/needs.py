@@ -37,7 +37,7 @@ def _missing_for_guests() -> list[str]:
 def missing_for_namespace() -> list[str]:
     present = {
         "dnsmasq-base": program("dnsmasq"),
-        "ipxe": (IPXE_FOLDER / "ipxe.efi").exists(),
+        "ipxe": (IPXE_FOLDER / "snponly.efi").exists(),
         "iproute2": program("ip"),
     }
     return [package for package, found in present.items() if not found]

@@ -172,7 +172,7 @@ def test_each_firmware_asks_for_its_boot_script(lab: RunningLab, booted_from: Bo
     assert request.port == booted_from.ports[0]
     if profile.native_pxe and lab.machine(profile.name)["native_pxe"]:
         console = Path(lab.machine(profile.name)["console"]).read_text(errors="replace")
-        assert "NBP filename is ipxe.efi" in console
+        assert "NBP filename is snponly.efi" in console
 
 
 def test_pyghmis_own_client_works(lab: RunningLab):
