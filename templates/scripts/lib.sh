@@ -49,7 +49,7 @@ call() {
 # Prints the status. curl needs a quarter of a second to start on a slow machine, and this is done every second.
 # Runs in a subshell: a connection that breaks ends it with SIGPIPE, and its exit code says enough.
 post_with_bash() {
-    local body status line code=0
+    local body='' status line length='' code=0
     trap - ERR
     set +e
     body=$(<"$4")
@@ -57,8 +57,15 @@ post_with_bash() {
     printf 'POST %s HTTP/1.0\r\nHost: %s\r\n%s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s' \
         "$3" "$1:$2" "$(<"$WORK/header")" "$type" "{% raw %}${#body}{% endraw %}" "$body" >&3
     IFS=' ' read -r -t "$5" _ status _ <&3 || exit 1
-    while IFS= read -r -t "$5" line <&3 && [[ -n ${line%$'\r'} ]]; do :; done
-    IFS= read -r -d '' -t "$5" body <&3 || code=$?
+    while IFS= read -r -t "$5" line <&3 && [[ -n ${line%$'\r'} ]]; do
+        [[ ! ${line,,} =~ ^content-length:\ *([0-9]+) ]] || length=${BASH_REMATCH[1]}
+    done
+    # Not to the connection's end where the length is told: relays on the way may keep it open for a while.
+    if [[ -n $length ]]; then
+        [[ $length == 0 ]] || IFS= read -r -N "$length" -t "$5" body <&3 || exit 1
+    else
+        IFS= read -r -d '' -t "$5" body <&3 || code=$?
+    fi
     [[ $code -le 128 ]] || exit 1
     printf '%s' "$body" >"$WORK/answer"
     echo "${status%$'\r'}"
