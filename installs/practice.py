@@ -31,7 +31,7 @@ def prepare(count: int, say: Say) -> None:
     machines = [register(profile) for profile in fleet]
     retire_others({machine.name for machine in machines})
     _inspect([machine for machine in machines if machine.inspected_at is None], say)
-    say(f"{len(machines)} practice servers are ready.")
+    say(f"{len(machines)} practice server{'s are' if len(machines) != 1 else ' is'} ready.")
 
 
 @transaction.atomic

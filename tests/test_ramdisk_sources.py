@@ -10,7 +10,7 @@ from installs.ramdisk.sources import Source, codename, debian_sources, one_line,
 DEB822 = """\
 # a comment
 Types: deb deb-src
-URIs: http://deb.debian.org/debian/
+URIs: http://mirror.example/debian/
 Suites: bookworm bookworm-updates
 Components: main contrib
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
@@ -41,11 +41,11 @@ def etc(tmp_path: Path) -> Path:
 
 def test_only_debians_own_main_is_taken(etc: Path) -> None:
     (etc / "sources.list.d/debian.sources").write_text(DEB822)
-    (etc / "sources.list.d/pgdg.list").write_text("deb https://apt.postgresql.org/pub/repos/apt bookworm-pgdg main\n")
+    (etc / "sources.list.d/pgdg.list").write_text("deb https://other.example/apt bookworm-pgdg main\n")
     found = debian_sources("bookworm", etc=etc)
     assert [(source.uri, source.suite, source.components) for source in found] == [
-        ("http://deb.debian.org/debian", "bookworm", ("main",)),
-        ("http://deb.debian.org/debian", "bookworm-updates", ("main",)),
+        ("http://mirror.example/debian", "bookworm", ("main",)),
+        ("http://mirror.example/debian", "bookworm-updates", ("main",)),
     ]
 
 
@@ -71,7 +71,7 @@ def test_a_disabled_entry_is_none(etc: Path) -> None:
 
 
 def test_without_a_debian_source_the_missing_line_is_told(etc: Path) -> None:
-    with pytest.raises(RamdiskError, match=r"deb http://deb\.debian\.org/debian bookworm main"):
+    with pytest.raises(RamdiskError, match=r"deb http://mirror\.example/debian bookworm main"):
         debian_sources("bookworm", etc=etc)
 
 

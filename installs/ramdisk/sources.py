@@ -39,7 +39,7 @@ def debian_sources(release: str, *, etc: Path = Path("/etc/apt")) -> list[Source
     if not any(source.suite == release for source in found):
         raise RamdiskError(
             f"The ramdisk is built from Debian packages, but {etc} names no Debian source for {release or 'Debian'!r}. "
-            f"Add a line such as `deb http://deb.debian.org/debian {release or 'bookworm'} main` to "
+            f"Add a line such as `deb http://mirror.example/debian {release or 'bookworm'} main` to "
             f"{etc}/sources.list and try again."
         )
     return [replace(source, components=("main",)) for source in dict.fromkeys(found)]
