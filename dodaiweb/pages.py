@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language, gettext, ngettext, npgettext, pgettext
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -24,10 +25,13 @@ DRAWING = re.compile(r"<path[^>]*>")
 
 def environment(**options: Any) -> Environment:
     """Autoescaped by Django's backend; a name that does not exist is an error."""
-    env = Environment(**options | {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True})  # noqa: S701
+    own = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "extensions": ["jinja2.ext.i18n"]}
+    env = Environment(**options | own)  # noqa: S701
+    env.install_gettext_callables(gettext, ngettext, newstyle=True, pgettext=pgettext, npgettext=npgettext)  # type: ignore[attr-defined]
     env.globals.update(
-        static=static, url=url, icon=icon, query=query, get_messages=get_messages, now=timezone.now, none=None
-    )
+        static=static, url=url, icon=icon, query=query, get_messages=get_messages, now=timezone.now, none=None,
+        get_language=get_language,
+    )  # fmt: skip
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,
         elapsed=elapsed, intcomma=intcomma, number_word=formats.number_word, plural=plural,

@@ -1,73 +1,13 @@
-"""Images, and what happened when they were put on machines."""
+"""Attempts to put an image on a machine."""
 
-import re
 from datetime import datetime
-from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
 
 from installs.lifecycle import ENDED, GOING_ON, LIVE, State
-from machines.models import KERNEL_ARGS
-
-SHA256 = RegexValidator(r"^[0-9a-f]{64}$", "A SHA-256 digest has 64 hexadecimal digits.")
-KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
-LOG_LIMIT_BYTES = 10 << 20
-
-
-class Image(models.Model):
-    """An operating system to install. Its file is immutable and named by its digest."""
-
-    class Kind(models.TextChoices):
-        EXT4 = "ext4", "ext4 file system"
-        TAR_ZST = "tar.zst", "tar archive, zstd"
-
-    name = models.CharField(max_length=63, unique=True)
-    method = models.SlugField(default="file-tree")
-    kind = models.CharField(max_length=10, choices=Kind)
-    sha256 = models.CharField("SHA-256", max_length=64, validators=[SHA256])
-    size_bytes = models.PositiveBigIntegerField(help_text="Of the file")
-    unpacked_bytes = models.PositiveBigIntegerField(help_text="Of the tree on the disk")
-    min_memory_mib = models.PositiveIntegerField(default=0)
-    kernel_args = models.CharField(max_length=255, blank=True, validators=[KERNEL_ARGS])
-    root_mib = models.PositiveIntegerField("root (MiB)", default=0, help_text="0: what the others leave")
-    swap_mib = models.PositiveIntegerField("swap (MiB)", default=0)
-    ephemeral_mib = models.PositiveIntegerField("ephemeral (MiB)", default=0)
-    kdump_mib = models.PositiveIntegerField("kdump (MiB)", default=0)
-    retired_at = models.DateTimeField(null=True, blank=True, help_text="No new installs since")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class SshKey(models.Model):
-    """A public key that every installed machine accepts for root."""
-
-    name = models.CharField(max_length=63, unique=True)
-    public_key = models.TextField()
-
-    class Meta:
-        verbose_name = "SSH key"
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        parts = self.public_key.split()
-        if len(parts) < 2 or parts[0] not in KEY_TYPES or not re.fullmatch(r"[A-Za-z0-9+/=]{40,}", parts[1]):
-            raise ValidationError(
-                {"public_key": f"Paste one line of a .pub file; it begins with {KEY_TYPES[0]} or the like."}
-            )
-        if "\n" in self.public_key.strip():
-            raise ValidationError({"public_key": "One key a row, please: this has several lines."})
-        self.public_key = self.public_key.strip()
+from installs.models.images import Image
 
 
 class InstallQuerySet(models.QuerySet["Install"]):
@@ -210,72 +150,3 @@ class Boot(models.Model):
 
     def __str__(self) -> str:
         return f"boot {self.pk} of install {self.install_id}"
-
-
-class Event(models.Model):
-    """Something that happened to an install. Only ever added to."""
-
-    class Kind(models.TextChoices):
-        STATE = "state"  # a transition of the table
-        MACHINE = "machine"  # the machine said so; each name once an attempt
-        PHASE = "phase"  # a phase of the script began
-        STEP = "step"  # a step of the method began
-        NOTE = "note"
-        ALERT = "alert"
-
-    install = models.ForeignKey(Install, models.CASCADE, related_name="events")
-    at = models.DateTimeField(default=now)
-    kind = models.CharField(max_length=10, choices=Kind)
-    name = models.SlugField()
-    text = models.CharField(max_length=1000, blank=True)
-    by = models.CharField(max_length=150, blank=True)
-    fence = models.PositiveIntegerField(default=0)
-    address = models.GenericIPAddressField(null=True)
-    data = models.JSONField(default=dict)
-    repeated = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["install", "kind", "name"],
-                condition=Q(kind__in=["machine", "phase"]),
-                name="a_machine_says_each_thing_once",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-class LogChunk(models.Model):
-    """Lines that a machine sent, in order; at most LOG_LIMIT_BYTES an install."""
-
-    install = models.ForeignKey(Install, models.CASCADE, related_name="log")
-    at = models.DateTimeField(default=now)
-    text = models.TextField()
-
-    class Meta:
-        ordering = ["pk"]
-
-    def __str__(self) -> str:
-        return f"log {self.pk}"
-
-
-def add_alert(install: Install, name: str, text: str) -> None:
-    """Note something that an operator should look at; again and again only as a count."""
-    earlier = install.events.filter(kind=Event.Kind.ALERT, name=name).first()
-    if earlier:
-        count_repeat(earlier)
-    else:
-        add_event(install, Event.Kind.ALERT, name, text=text)
-
-
-def count_repeat(event: Event) -> None:
-    Event.objects.filter(pk=event.pk).update(repeated=F("repeated") + 1)
-
-
-def add_event(install: Install, kind: Event.Kind, name: str, **fields: Any) -> Event:
-    """Note something in the history of an install. `text` is cut to what fits."""
-    fields["text"] = str(fields.get("text", ""))[:1000]
-    return install.events.create(kind=kind, name=name, fence=install.fence, **fields)

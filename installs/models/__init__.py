@@ -1,0 +1,21 @@
+"""Images, and what happened when they were put on machines."""
+
+from installs.models.images import KEY_TYPES, SHA256, Image, SshKey
+from installs.models.install import Boot, Install, InstallQuerySet
+from installs.models.record import LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
+
+__all__ = [
+    "KEY_TYPES",
+    "LOG_LIMIT_BYTES",
+    "SHA256",
+    "Boot",
+    "Event",
+    "Image",
+    "Install",
+    "InstallQuerySet",
+    "LogChunk",
+    "SshKey",
+    "add_alert",
+    "add_event",
+    "count_repeat",
+]

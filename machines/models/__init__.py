@@ -1,0 +1,32 @@
+"""What exists: machines, their cards and disks, how to reach them, and where they belong."""
+
+from machines.models.bmc import BMC_PASSWORD_PURPOSE, Bmc, Credentials, power_drivers
+from machines.models.hardware import Disk, Interface, Sighting, validate_mac
+from machines.models.machine import POWER_IS_STALE_AFTER, BootOrder, LocalBoot, Machine, MachineQuerySet, MachineType
+from machines.models.operations import Beat, KeyProof, PowerCommand
+from machines.models.places import HOST_NAME, KERNEL_ARGS, Cluster, Site, Vlan
+
+__all__ = [
+    "BMC_PASSWORD_PURPOSE",
+    "HOST_NAME",
+    "KERNEL_ARGS",
+    "POWER_IS_STALE_AFTER",
+    "Beat",
+    "Bmc",
+    "BootOrder",
+    "Cluster",
+    "Credentials",
+    "Disk",
+    "Interface",
+    "KeyProof",
+    "LocalBoot",
+    "Machine",
+    "MachineQuerySet",
+    "MachineType",
+    "PowerCommand",
+    "Sighting",
+    "Site",
+    "Vlan",
+    "power_drivers",
+    "validate_mac",
+]

@@ -1,0 +1,79 @@
+"""How to reach the management controller of a machine."""
+
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from dodaiweb import keys
+from machines.models.machine import Machine
+from machines.power import DRIVERS
+from machines.power.base import BmcEndpoint, PowerRefused
+
+BMC_PASSWORD_PURPOSE = "bmc password"  # noqa: S105 - what it is for, not what it is
+
+
+def power_drivers() -> list[tuple[str, str]]:
+    return [(slug, driver.label) for slug, driver in DRIVERS.items()]
+
+
+class Credentials(models.Model):
+    """A user and password that several BMCs share."""
+
+    name = models.CharField(max_length=63, unique=True)
+    username = models.CharField(max_length=64)
+    password_sealed = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "credentials"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def password(self) -> str:
+        return keys.decrypt(self.password_sealed, purpose=BMC_PASSWORD_PURPOSE)
+
+    def set_password(self, plain: str) -> None:
+        self.password_sealed = keys.encrypt(plain, purpose=BMC_PASSWORD_PURPOSE)
+
+
+class Bmc(models.Model):
+    """How to reach the management controller of a machine."""
+
+    machine = models.OneToOneField(Machine, models.CASCADE, related_name="bmc")
+    driver = models.CharField(max_length=20, choices=power_drivers)
+    host = models.CharField(max_length=255, blank=True)
+    port = models.PositiveIntegerField(default=623, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    system_id = models.CharField(max_length=63, blank=True, help_text="Which system, on a BMC that has several")
+    credentials = models.ForeignKey(Credentials, models.PROTECT, null=True, blank=True, related_name="bmcs")
+    username = models.CharField(max_length=64, blank=True)
+    password_sealed = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "BMC"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["driver", "host", "port", "system_id"], condition=~Q(host=""), name="bmc_is_of_one_machine"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.driver} {self.host}:{self.port}" if self.host else self.driver
+
+    def set_password(self, plain: str) -> None:
+        self.password_sealed = keys.encrypt(plain, purpose=BMC_PASSWORD_PURPOSE)
+
+    def endpoint(self) -> BmcEndpoint:
+        """Everything a driver needs, with the password in the clear: keep it short-lived. Raises PowerRefused."""
+        try:
+            if self.credentials:
+                username, password = self.credentials.username, self.credentials.password
+            else:
+                username, password = self.username, keys.decrypt(self.password_sealed, purpose=BMC_PASSWORD_PURPOSE)
+        except keys.KeyProblem as exc:
+            raise PowerRefused(f"{self.machine.name}: its BMC password cannot be read: {exc}") from exc
+        return BmcEndpoint(
+            machine=self.machine.name, driver=self.driver, host=self.host, port=self.port, system_id=self.system_id,
+            username=username, password=password, uefi=self.machine.firmware == "uefi",
+        )  # fmt: skip

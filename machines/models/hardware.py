@@ -1,0 +1,97 @@
+"""Network cards and disks, and cards that no machine is known to have."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from machines import identity
+from machines.models.machine import Machine
+
+
+def validate_mac(value: str) -> None:
+    try:
+        identity.normal_mac(value)
+    except identity.BadIdentity as exc:
+        raise ValidationError(str(exc)) from exc
+
+
+class Interface(models.Model):
+    """A network card of a machine."""
+
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="interfaces")
+    mac = models.CharField("MAC", max_length=17, unique=True, validators=[validate_mac])
+    name = models.CharField(max_length=31, blank=True)
+    is_pxe = models.BooleanField("boots from the network", default=False)
+    address = models.CharField(
+        max_length=49, blank=True, help_text="Static address with prefix, like 10.0.0.7/24; empty: DHCP"
+    )
+    gateway = models.GenericIPAddressField(null=True, blank=True)
+    dns = models.CharField(max_length=255, blank=True, help_text="Name servers, separated by commas")
+    switch = models.CharField(max_length=63, blank=True)
+    switch_port = models.CharField(max_length=63, blank=True)
+    speed_mbps = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    has_link = models.BooleanField(null=True, blank=True, editable=False)
+    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-is_pxe", "mac"]
+        constraints = [
+            models.UniqueConstraint(fields=["machine"], condition=Q(is_pxe=True), name="one_pxe_interface_per_machine"),
+        ]
+
+    def __str__(self) -> str:
+        return self.mac
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.mac = identity.normal_mac(self.mac)
+        super().save(*args, **kwargs)
+
+
+class Disk(models.Model):
+    """A disk of a machine; those marked `is_root` are where the OS goes (one today, more for RAID later)."""
+
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="disks")
+    serial = models.CharField(max_length=127, blank=True)
+    wwn = models.CharField("WWN", max_length=191, blank=True)  # NVMe's own form has 140 characters
+    size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    model = models.CharField(max_length=127, blank=True)
+    transport = models.CharField(max_length=15, blank=True)
+    path = models.CharField(max_length=63, blank=True, help_text="Where Linux last saw it; never used to choose it")
+    is_root = models.BooleanField(default=False)
+    is_rotational = models.BooleanField(default=False)
+    is_removable = models.BooleanField(default=False)
+    signatures = models.JSONField(default=list, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-is_root", "path", "serial"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "serial", "wwn"], condition=~Q(serial="", wwn=""), name="disk_is_listed_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.serial or self.wwn or self.path
+
+
+class Sighting(models.Model):
+    """A boot request of a MAC that no machine in the inventory has. It was sent to its own disk."""
+
+    mac = models.CharField(max_length=17, unique=True)
+    first_seen_at = models.DateTimeField(default=now)
+    last_seen_at = models.DateTimeField(default=now)
+    count = models.PositiveIntegerField(default=1)
+    address = models.GenericIPAddressField(null=True)
+    platform = models.CharField(max_length=15, blank=True)
+    serial = models.CharField(max_length=127, blank=True)
+    uuid = models.CharField(max_length=36, blank=True)
+
+    class Meta:
+        ordering = ["-last_seen_at"]
+
+    def __str__(self) -> str:
+        return self.mac

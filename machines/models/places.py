@@ -1,0 +1,52 @@
+"""Where machines belong: sites, VLANs, clusters."""
+
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+KERNEL_ARGS = RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")
+
+HOST_NAME = RegexValidator(
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    "Use lower-case letters, digits and hyphens, at most 63, as in a host name (RFC 1123).",
+)
+
+
+class Site(models.Model):
+    """A place whose machines reach Dodai under the same URLs."""
+
+    name = models.CharField(max_length=63, unique=True)
+    provision_url = models.URLField(
+        blank=True, help_text="How its machines reach Dodai; empty: as the server was started"
+    )
+    image_url = models.URLField(blank=True)
+    is_practice = models.BooleanField(default=False, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Vlan(models.Model):
+    vid = models.PositiveSmallIntegerField(unique=True, validators=[MinValueValidator(1), MaxValueValidator(4094)])
+    name = models.CharField(max_length=63)
+
+    class Meta:
+        ordering = ["vid"]
+        verbose_name = "VLAN"
+
+    def __str__(self) -> str:
+        return f"{self.vid} {self.name}"
+
+
+class Cluster(models.Model):
+    name = models.CharField(max_length=63, unique=True)
+    vlan = models.ForeignKey(Vlan, models.PROTECT, null=True, blank=True, related_name="clusters")
+    colour = models.CharField(
+        max_length=7, default="#14b8a6", validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", "Write it as #14b8a6.")]
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
