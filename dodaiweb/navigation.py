@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+from dodaiweb.menu import menu_for, section_of
 from installs.models import Install
 from installs.overview import failed_installs
 from installs.sweep import WATCHDOG
@@ -15,7 +17,6 @@ from machines.models import Beat, Machine
 
 FRAGMENT_HEADER = "Dodai-Fragment"
 WATCHDOG_IS_LATE_AFTER = timedelta(seconds=30)
-SECTIONS = {"machine": "machines", "plan": "machines", "install": "installs"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,12 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """A context processor of the pages. `navigation` is None for who may not see machines."""
     match = getattr(request, "resolver_match", None)
     name = (match.url_name if match else "") or ""
-    user = getattr(request, "user", None)
-    may_see = bool(user and user.is_authenticated and user.has_perm("machines.view_machine"))
+    user = getattr(request, "user", None) or AnonymousUser()
+    may_see = user.is_authenticated and user.has_perm("machines.view_machine")
     return {
         "layout": "fragment.html" if request.headers.get(FRAGMENT_HEADER) else "base.html",
-        "section": SECTIONS.get(name, name),
+        "section": section_of(name),
+        "menu": menu_for(user),
         "navigation": _navigation() if may_see else None,
     }
 

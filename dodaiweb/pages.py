@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from dodaiweb import formats
+from dodaiweb.menu import url_if
 
 DRAWING = re.compile(r"<path[^>]*>")
 
@@ -29,8 +30,8 @@ def environment(**options: Any) -> Environment:
     env = Environment(**options | own)  # noqa: S701
     env.install_gettext_callables(gettext, ngettext, newstyle=True, pgettext=pgettext, npgettext=npgettext)  # type: ignore[attr-defined]
     env.globals.update(
-        static=static, url=url, icon=icon, query=query, get_messages=get_messages, now=timezone.now, none=None,
-        get_language=get_language,
+        static=static, url=url, url_if=url_if, icon=icon, query=query, get_messages=get_messages, now=timezone.now,
+        none=None, get_language=get_language, languages=settings.LANGUAGES,
     )  # fmt: skip
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,

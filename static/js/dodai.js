@@ -3,6 +3,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const body = document.body;
+const words = JSON.parse(body.dataset.words || '{}');     // in the language of the page
 const watched = (body.dataset.live || '').split(' ').filter(Boolean);   // all, poll, machine:7, install:3
 
 /* ---- bringing the page up to date ------------------------------------------------------------------------------ */
@@ -31,13 +32,13 @@ async function patchFrom(address, signal) {
   try {
     const answer = await fetch(address, {headers: {'Dodai-Fragment': '1'}, cache: 'no-store', signal});
     if (answer.redirected) return location.reload();      // logged out meanwhile
-    if (!answer.ok) return say(false, 'Out of date');
+    if (!answer.ok) return say(false, words.stale);
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
     for (const part of ['side', 'page']) if (fresh.getElementById(part)) patch(document.getElementById(part), fresh.getElementById(part));
     paint();
-    if (streamOn) say(true, 'Live');
+    if (streamOn) say(true, words.live);
   } catch (problem) {
-    if (problem.name !== 'AbortError') say(false, 'Out of date');
+    if (problem.name !== 'AbortError') say(false, words.stale);
   }
 }
 
@@ -76,19 +77,19 @@ function concerns(change) {
 
 /* ---- the stream ------------------------------------------------------------------------------------------------ */
 const live = $('#live');
-function say(on, text) { if (live) { live.dataset.on = on ? 1 : 0; const words = live.lastElementChild; if (words.textContent !== text) words.textContent = text; } }
+function say(on, text) { if (live) { live.dataset.on = on ? 1 : 0; const said = live.lastElementChild; if (said.textContent !== text) said.textContent = text; } }
 
-function onStream(words) {
-  if ('on' in words) {
-    streamOn = words.on;
-    say(words.on, words.on ? 'Live' : 'Reconnecting');
-    if (words.ended) refresh();
+function onStream(news) {
+  if ('on' in news) {
+    streamOn = news.on;
+    say(news.on, news.on ? words.live : words.reconnecting);
+    if (news.ended) refresh();
   }
-  if (words.change) {
+  if (news.change) {
     let change = {};
-    try { change = JSON.parse(words.change); } catch (e) { return; }
-    if (change.lost) { streamOn = false; say(false, 'Not live'); }   // the server hears of no changes: poll
-    if (change.all) { streamOn = true; say(true, 'Live'); }
+    try { change = JSON.parse(news.change); } catch (e) { return; }
+    if (change.lost) { streamOn = false; say(false, words.deaf); }   // the server hears of no changes: poll
+    if (change.all) { streamOn = true; say(true, words.live); }
     if (!change.lost && concerns(change)) refresh();
   }
 }
@@ -130,14 +131,15 @@ if (live && watched.length) {
 
 /* ---- times that go on by themselves ------------------------------------------------------------------------------ */
 const ahead = Date.parse(body.dataset.now) - Date.now();      // how far the server's clock is before this one
+const count = (unit, number) => words[unit].replace('#', number);
 function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  const two = (big, name, small, rest) => Math.floor(s / big) + ' ' + name + (Math.floor(s % big / small) ? ' ' + Math.floor(s % big / small) + ' ' + rest : '');
-  return s < 60 ? s + ' s' : s < 3600 ? two(60, 'min', 1, 's') : s < 172800 ? two(3600, 'h', 60, 'min') : Math.floor(s / 86400) + ' days';
+  const two = (big, name, small, rest) => count(name, Math.floor(s / big)) + (Math.floor(s % big / small) ? ' ' + count(rest, Math.floor(s % big / small)) : '');
+  return s < 60 ? count('s', s) : s < 3600 ? two(60, 'min', 1, 's') : s < 172800 ? two(3600, 'h', 60, 'min') : count('days', Math.floor(s / 86400));
 }
 function ago(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  return s < 90 ? s + ' s' : s < 5400 ? Math.floor(s / 60) + ' min' : s < 172800 ? Math.floor(s / 3600) + ' h' : Math.floor(s / 86400) + ' days';
+  return s < 90 ? count('s', s) : s < 5400 ? count('min', Math.floor(s / 60)) : s < 172800 ? count('h', Math.floor(s / 3600)) : count('days', Math.floor(s / 86400));
 }
 function tick() {
   for (const time of $$('time[data-ago], time[data-elapsed]')) {
@@ -213,7 +215,7 @@ document.addEventListener('submit', event => {
   event.preventDefault();
   const dialog = $('#confirm'), button = event.submitter;
   $('#confirm-text').textContent = form.dataset.confirm;
-  $('#confirm-yes').textContent = form.dataset.yes || 'Do it';
+  $('#confirm-yes').textContent = form.dataset.yes || words.yes;
   dialog.returnValue = '';
   dialog.onclose = () => { if (dialog.returnValue === 'yes') { form.dataset.sure = 1; form.requestSubmit(button); } };
   dialog.showModal();
