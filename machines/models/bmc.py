@@ -50,6 +50,13 @@ class Bmc(models.Model):
     username = models.CharField(max_length=64, blank=True)
     password_sealed = models.TextField(blank=True, editable=False)
 
+    # What Test BMC found, and what the driver uses from then on.
+    tested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    test_report = models.JSONField(default=dict, blank=True, editable=False)
+    cipher_suite = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    privilege = models.CharField(max_length=15, blank=True, editable=False)
+    tls_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+
     class Meta:
         verbose_name = "BMC"
         constraints = [

@@ -54,6 +54,25 @@ class Beat(models.Model):
         return self.name
 
 
+class Checkup(models.Model):
+    """A look at everything around Dodai that an operator asked for. The row is the truth; the job is a doorbell."""
+
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField(default=now)
+    lease_until = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["-asked_at"]
+        constraints = [
+            models.UniqueConstraint(models.Value(1), condition=Q(ended_at=None), name="one_live_checkup"),
+        ]
+
+    def __str__(self) -> str:
+        return f"checkup of {self.asked_at:%Y-%m-%d %H:%M}"
+
+
 class KeyProof(models.Model):
     """A known text sealed with the key of this database: a wrong key is noticed before it writes anything."""
 

@@ -21,6 +21,7 @@ class Site(models.Model):
     )
     image_url = models.URLField(blank=True)
     is_practice = models.BooleanField(default=False, editable=False)
+    reach_report = models.JSONField(default=dict, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.name
