@@ -57,6 +57,9 @@ except keys.KeyProblem as problem:
 PROVISION_URL = os.environ.get("DODAI_PROVISION_URL") or "http://127.0.0.1:8001"
 IMAGE_URL = os.environ.get("DODAI_IMAGE_URL") or "http://127.0.0.1:8002"
 
+# Who may sign the certificates of BMCs (Redfish), beside those that the operator accepted; empty: the usual authorities.
+BMC_CA_FILE = os.environ.get("DODAI_BMC_CA_FILE") or ""
+
 DEBUG = os.environ.get("DODAI_DEBUG") == "1"
 ALLOWED_HOSTS = [name for name in os.environ.get("DODAI_ALLOWED_HOSTS", "").split(",") if name] or [
     "localhost",
@@ -147,6 +150,10 @@ TIME_ZONE = os.environ.get("DODAI_TIME_ZONE") or "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_NAME = "dodai_language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 

@@ -1,0 +1,92 @@
+"""Takes the words out of pages and Python, and keeps locale/<language>/LC_MESSAGES/django.po and .mo.
+
+For developers: needs Babel. What runs needs neither it nor gettext's programs: the compiled .mo is in the repository.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_file
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LANGUAGES = ("ja",)  # English is the source
+PLACES = {
+    "templates/pages": ("*.html", "*.json", "*.txt"), "dodaiweb": ("*.py",), "machines": ("*.py",),
+    "installs": ("*.py",), "lab": ("*.py",),
+}  # fmt: skip
+SINGLE, PLURAL, CONTEXT, BOTH = None, (1, 2), ((1, "c"), 2), ((1, "c"), 2, 3)
+KEYWORDS = {
+    "_": SINGLE, "gettext": SINGLE, "gettext_lazy": SINGLE, "gettext_noop": SINGLE,
+    "ngettext": PLURAL, "ngettext_lazy": PLURAL, "pgettext": CONTEXT, "pgettext_lazy": CONTEXT,
+    "npgettext": BOTH, "npgettext_lazy": BOTH,
+}  # fmt: skip
+# As dodaiweb/pages.py sets them: they decide which blanks are part of a message.
+JINJA = {"newstyle_gettext": "true", "trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}
+# Both dates would change with every run and say nothing that git does not.
+DATED = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def folder(language: str, *, root: Path = ROOT) -> Path:
+    return root / "locale" / language / "LC_MESSAGES"
+
+
+def extracted(root: Path = ROOT) -> Catalog:
+    """Every message that pages and Python have, each with the files it stands in."""
+    catalog = Catalog(project="dodai", fuzzy=False)
+    for path, method, options in _sources(root):
+        name = str(path.relative_to(root))
+        found = extract_from_file(method, path, keywords=KEYWORDS, options=options)
+        for _line, message, _comments, context in found:
+            catalog.add(message, locations=[(name, None)], context=context)
+    return catalog
+
+
+def read(language: str, *, root: Path = ROOT) -> Catalog:
+    """The translations there are; an empty catalogue where there is no file yet."""
+    path = folder(language, root=root) / "django.po"
+    if not path.exists():
+        return Catalog(locale=language)
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def update(language: str, *, root: Path = ROOT) -> Catalog:
+    """Bring the .po in line with what is extracted, and compile it. What no longer exists is dropped."""
+    catalog = read(language, root=root)
+    catalog.update(extracted(root), no_fuzzy_matching=True)
+    catalog.obsolete.clear()
+    catalog.fuzzy, catalog.project, catalog.version = False, "dodai", ""
+    catalog.header_comment = "# The words of Dodai. `python3 manage.py messages` keeps this file."
+    catalog.creation_date = catalog.revision_date = DATED
+    catalog.last_translator = catalog.language_team = "Dodai"
+    catalog.msgid_bugs_address = ""
+    folder(language, root=root).mkdir(parents=True, exist_ok=True)
+    with (folder(language, root=root) / "django.po").open("wb") as file:
+        write_po(file, catalog, width=120, sort_output=True, include_lineno=False)
+    with (folder(language, root=root) / "django.mo").open("wb") as file:
+        write_mo(file, catalog)
+    return catalog
+
+
+def untranslated(catalog: Catalog) -> list[str]:
+    """Messages without a translation, or with one that is only a guess."""
+    return [_first(m.id) for m in catalog if m.id and (m.fuzzy or not all(_forms(m.string)))]
+
+
+def _sources(root: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
+    for place, patterns in PLACES.items():
+        for path in sorted(path for pattern in patterns for path in (root / place).rglob(pattern)):
+            is_python = path.suffix == ".py"
+            yield path, "python" if is_python else "jinja2.ext:babel_extract", {} if is_python else JINJA
+
+
+def _forms(string: str | tuple[str, ...]) -> tuple[str, ...]:
+    return string if isinstance(string, tuple) else (string,)
+
+
+def _first(message: str | tuple[str, ...] | list[str]) -> str:
+    return message if isinstance(message, str) else message[0]
