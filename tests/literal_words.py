@@ -12,11 +12,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "templates" / "pages"
 SPOKEN = ("aria-label", "title", "placeholder", "alt", "data-confirm", "data-yes", "data-l", "label", "content")
 NOT_FOR_PEOPLE = {"code", "kbd", "script", "style", "pre"}
-NAMES = {"Dodai", "dodai", "web", "MAC", "BMC", "VLAN", "UUID", "SHA-256", "IPv4", "U", "MiB", "GiB", "OS", "DHCP",
-         "Redfish", "IPMI", "UEFI", "BIOS", "HTTP", "TFTP", "URL", "CSV", "YAML", "IP", "PXE", "CPU", "TLS", "HMAC"}  # fmt: skip
+NAMES = set(
+    "Dodai dodai web MAC BMC VLAN UUID SHA-256 IPv4 U MiB GiB OS DHCP Redfish IPMI UEFI BIOS HTTP TFTP URL CSV YAML "
+    "IP PXE CPU TLS HMAC".split()
+)
 """Words that are the same in every language."""
-SILENT_CALLS = {"_", "gettext", "ngettext", "pgettext", "npgettext", "url", "url_if", "static", "icon", "query",
-                "has_perm", "get", "append", "lstrip", "strip", "split", "startswith", "replace", "isoformat"}  # fmt: skip
+SILENT_CALLS = set(
+    "_ gettext ngettext pgettext npgettext url url_if static icon query has_perm get append lstrip strip split "
+    "startswith replace isoformat".split()
+)
 """Calls whose arguments nobody reads, or that translate them."""
 PHRASE = re.compile(r"^[A-Z][a-z]+|[A-Za-z]{2,} [A-Za-z]{2,}")
 BLOCK = re.compile(r"\{#.*?#\}|\{%-?\s*trans\b.*?endtrans\s*-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
