@@ -1,6 +1,6 @@
 """How to reach the management controller of a machine."""
 
-
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -11,6 +11,7 @@ from machines.power import DRIVERS
 from machines.power.base import BmcEndpoint, PowerRefused
 
 BMC_PASSWORD_PURPOSE = "bmc password"  # noqa: S105 - what it is for, not what it is
+IPMI_PORT = 623
 
 
 def power_drivers() -> list[tuple[str, str]]:
@@ -66,7 +67,23 @@ class Bmc(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.driver} {self.host}:{self.port}" if self.host else self.driver
+        return f"{self.driver} {self.host}:{self.driver_port}" if self.host else self.driver
+
+    @property
+    def driver_port(self) -> int:
+        """The port; 623 stands in rows that nobody changed, where other drivers than IPMI have their own."""
+        driver = DRIVERS.get(self.driver)
+        return driver.default_port if driver and self.port == IPMI_PORT else self.port
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether it was tested as it is entered now."""
+        return self.tested_at is not None and self.test_report.get("of") == self.identity
+
+    @property
+    def identity(self) -> str:
+        """What a test is true for."""
+        return f"{self} {self.system_id} {self.credentials_id or ''} {self.username}".strip()
 
     def set_password(self, plain: str) -> None:
         self.password_sealed = keys.encrypt(plain, purpose=BMC_PASSWORD_PURPOSE)
@@ -81,6 +98,10 @@ class Bmc(models.Model):
         except keys.KeyProblem as exc:
             raise PowerRefused(f"{self.machine.name}: its BMC password cannot be read: {exc}") from exc
         return BmcEndpoint(
-            machine=self.machine.name, driver=self.driver, host=self.host, port=self.port, system_id=self.system_id,
-            username=username, password=password, uefi=self.machine.firmware == "uefi",
+            machine=self.machine.name, driver=self.driver, host=self.host, port=self.driver_port,
+            system_id=self.system_id, username=username, password=password,
+            uefi={"uefi": True, "bios": False}.get(self.machine.firmware),
+            cipher_suite=self.cipher_suite if self.is_tested else None,
+            privilege=self.privilege if self.is_tested else "",
+            tls_fingerprint=self.tls_fingerprint, ca_file=settings.BMC_CA_FILE,
         )  # fmt: skip

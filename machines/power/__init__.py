@@ -4,10 +4,13 @@ from machines.power.base import BmcEndpoint, PowerDriver, PowerRefused
 from machines.power.fake import FakePower
 from machines.power.ipmi import IpmiPower
 from machines.power.manual import ManualPower
+from machines.power.redfish import RedfishPower
 
 __all__ = ["DRIVERS", "BmcEndpoint", "PowerDriver", "PowerRefused", "driver_for"]
 
-DRIVERS: dict[str, type[PowerDriver]] = {driver.slug: driver for driver in (IpmiPower, ManualPower, FakePower)}
+DRIVERS: dict[str, type[PowerDriver]] = {
+    driver.slug: driver for driver in (IpmiPower, RedfishPower, ManualPower, FakePower)
+}
 
 
 def driver_for(endpoint: BmcEndpoint) -> PowerDriver:

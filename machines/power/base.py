@@ -45,7 +45,14 @@ class BmcEndpoint:
     system_id: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
-    uefi: bool = False
+    uefi: bool | None = None
+    """None while nobody has looked."""
+    # What Test BMC found to work; None and "" leave it to the driver.
+    cipher_suite: int | None = None
+    privilege: str = ""
+    tls_fingerprint: str = ""
+    """SHA-256 of the one certificate that is taken, in hexadecimal; "" leaves it to the authorities of `ca_file`."""
+    ca_file: str = ""
 
     def __str__(self) -> str:
         return f"{self.machine}: the BMC at {self.host}:{self.port}"
@@ -62,6 +69,7 @@ class PowerDriver(ABC):
     label: ClassVar[str]
     can_be_read: ClassVar[bool] = True
     needs_address: ClassVar[bool] = True
+    default_port: ClassVar[int] = 623
 
     def __init__(self, endpoint: BmcEndpoint) -> None:
         self.endpoint = endpoint

@@ -19,6 +19,8 @@ VALID, PERSISTENT, EFI = 0x80, 0x40, 0x20
 KEEP_FLAGS_60_S = 0x08  # do not forget the flags when no restart follows within a minute
 DEVICE_BITS = {BootDevice.DEFAULT: 0x00, BootDevice.NETWORK: 0x04, BootDevice.DISK: 0x08}
 NOT_IN_THIS_STATE = 0xD5
+PRIVILEGES = {"operator": 3, "administrator": 4}  # table 22-18
+SHA1_SUITE = 3  # table 22-20; pyghmi tries 17 first
 REFUSALS = {
     0xC1: "does not know this command",
     0xD4: "does not allow this user to do it",
@@ -26,6 +28,14 @@ REFUSALS = {
 }
 
 Call = Callable[[Session], Any]
+
+
+class Sha1Session(Session):  # type: ignore[misc] # pyghmi has no types
+    """Proposes cipher suite 3 at once: some BMCs fall silent when they are asked for 17."""
+
+    def _initsession(self) -> None:
+        super()._initsession()
+        self.attemptedhash = 1
 
 
 class IpmiPower(PowerDriver):
@@ -73,11 +83,13 @@ class IpmiPower(PowerDriver):
 def _log_in_and(call: Call, endpoint: BmcEndpoint) -> Any:
     """In the child: log in, do it, log out. Credentials go as bytes, pyghmi mixes str and bytes up."""
     with _errors(endpoint):
-        session = Session(
+        kind = Sha1Session if endpoint.cipher_suite == SHA1_SUITE else Session
+        session = kind(
             bmc=endpoint.host,
             userid=endpoint.username.encode(),
             password=endpoint.password.encode(),
             port=endpoint.port,
+            privlevel=PRIVILEGES.get(endpoint.privilege),
         )
         if getattr(session, "broken", False) or not session.logged:
             raise IpmiException("Session no longer connected")

@@ -90,6 +90,12 @@ def test_it_logs_in_again_after_a_refusal(guest, bmc, power):
     assert power.state() == Power.OFF
 
 
+@pytest.mark.parametrize("privilege", ["operator", "administrator"])
+def test_it_uses_what_a_test_found_to_work(guest, bmc, privilege):
+    driver_for(replace(bmc[1], cipher_suite=3, privilege=privilege)).on()
+    assert guest.is_on
+
+
 def test_a_silent_bmc_ends_within_its_deadline():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
