@@ -1,8 +1,11 @@
-"""Sizes, durations and times in words, the same on every page and in every command."""
+"""Sizes, durations and times in words, the same on every page and in every command, in the language that is spoken."""
 
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
 
 UNKNOWN = "\N{EN DASH}"
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -13,15 +16,18 @@ def size(count: int | None) -> str:
     if count is None:
         return UNKNOWN
     value, unit = _scaled(count)
-    return f"{_three_digits(value)} {UNITS[unit]}" if unit else f"{count} bytes"
+    if not unit:
+        return ngettext("%(n)s byte", "%(n)s bytes", count) % {"n": count}
+    return f"{_three_digits(value)} {UNITS[unit]}"
 
 
 def share_of(done: int, total: int) -> str:
     """`41 of 62 MB`: both in the unit of the total."""
     unit = _scaled(total)[1]
     if not unit:
-        return f"{done} of {total} bytes"
-    return f"{_three_digits(done / 1000**unit)} of {_three_digits(total / 1000**unit)} {UNITS[unit]}"
+        return _("%(done)s of %(total)s bytes") % {"done": done, "total": total}
+    amounts = {"done": _three_digits(done / 1000**unit), "total": _three_digits(total / 1000**unit)}
+    return _("%(done)s of %(total)s %(unit)s") % {**amounts, "unit": UNITS[unit]}
 
 
 def duration(value: timedelta | float | None, *, exact: bool = False) -> str:
@@ -31,29 +37,29 @@ def duration(value: timedelta | float | None, *, exact: bool = False) -> str:
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     seconds = max(seconds, 0.0)
     if exact and seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return _("%(n)s s") % {"n": f"{seconds:.1f}"}
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return _("%(n)s s") % {"n": whole}
     if whole < 3600:
-        return _pair(whole, 60, "min", 1, "s")
+        return _pair(_("%(n)s min"), whole // 60, _("%(n)s s"), whole % 60)
     if whole < 48 * 3600:
-        return _pair(whole, 3600, "h", 60, "min")
-    return f"{whole // 86400} days"
+        return _pair(_("%(n)s h"), whole // 3600, _("%(n)s min"), whole % 3600 // 60)
+    return _("%(n)s days") % {"n": whole // 86400}
 
 
 def ago(moment: datetime | None, *, now: datetime | None = None) -> str:
     """How long ago, with one unit only: `12 s`, `5 min`, `3 h`, `2 days`. `never` for None."""
     if moment is None:
-        return "never"
+        return _("never")
     seconds = max(0, round(((now or timezone.now()) - moment).total_seconds()))
     if seconds < 90:
-        return f"{seconds} s"
+        return _("%(n)s s") % {"n": seconds}
     if seconds < 90 * 60:
-        return f"{seconds // 60} min"
+        return _("%(n)s min") % {"n": seconds // 60}
     if seconds < 48 * 3600:
-        return f"{seconds // 3600} h"
-    return f"{seconds // 86400} days"
+        return _("%(n)s h") % {"n": seconds // 3600}
+    return _("%(n)s days") % {"n": seconds // 86400}
 
 
 def clock(moment: datetime | None, *, now: datetime | None = None) -> str:
@@ -62,17 +68,16 @@ def clock(moment: datetime | None, *, now: datetime | None = None) -> str:
         return UNKNOWN
     local = timezone.localtime(moment)
     today = timezone.localtime(now or timezone.now())
-    zone = local.tzname()
     if local.date() == today.date():
-        return f"{local:%H:%M:%S} {zone}"
-    if local.year == today.year:
-        return f"{local.day} {local:%b %H:%M} {zone}"
-    return f"{local.day} {local:%b %Y %H:%M} {zone}"
+        return f"{local:%H:%M:%S} {local.tzname()}"
+    # The letters of Django's date filter: day, month, year.
+    day = pgettext("date", "j M") if local.year == today.year else pgettext("date", "j M Y")
+    return f"{date_format(local, day)} {local:%H:%M} {local.tzname()}"
 
 
 def number_word(count: int) -> str:
     """`three` up to twelve, digits after that."""
-    words = "no one two three four five six seven eight nine ten eleven twelve".split()
+    words = _("no one two three four five six seven eight nine ten eleven twelve").split()
     return words[count] if count < len(words) else str(count)
 
 
@@ -89,6 +94,6 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _pair(whole: int, big: int, big_name: str, small: int, small_name: str) -> str:
-    rest = whole % big // small
-    return f"{whole // big} {big_name} {rest} {small_name}" if rest else f"{whole // big} {big_name}"
+def _pair(big: str, number: int, small: str, rest: int) -> str:
+    first = big % {"n": number}
+    return f"{first} {small % {'n': rest}}" if rest else first

@@ -1,7 +1,10 @@
 """The next click after a failure, by its cause. Causes come from the engine and from templates/scripts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 
 class Where(StrEnum):
@@ -19,25 +22,26 @@ class Advice:
     where: Where = Where.NONE
 
 
-OTHERWISE = Advice("Read the last lines, put right what they name, then retry.")
+OTHERWISE = Advice(_("Read the last lines, put right what they name, then retry."))
 BY_CAUSE = {
-    "bmc-refused": Advice("Check the BMC's address, user and password in the inventory, then retry.", Where.INVENTORY),
-    "bmc-silent": Advice("The BMC did not answer: check its cable and address, then retry.", Where.INVENTORY),
-    "bug": Advice("This is a fault in Dodai: the log of the worker has the details. Retrying is safe."),
-    "cancelled": Advice("Nothing more happens on this machine until somebody asks for it."),
-    "digest": Advice("The image's file is not the one in the catalogue: import the image again.", Where.IMAGES),
-    "disk": Advice("Compare its disks with the inventory, inspect it again, choose the root disk.", Where.MACHINE),
-    "fetch": Advice("The machine could not fetch the image: check its network to the image server, then retry."),
-    "identity": Advice("Another machine than in the inventory: compare serial, UUID and cards.", Where.MACHINE),
-    "image": Advice("The image lacks what an install needs: make it again by the image contract.", Where.IMAGES),
-    "no-first-boot": Advice("The disk is written, but its OS did not call: look at its console.", Where.MACHINE),
-    "no-netboot": Advice("Check boot order, cable and DHCP (manage.py dhcp-config), then retry.", Where.MACHINE),
-    "power-lost": Advice("The machine went off by itself: check its power, then retry.", Where.MACHINE),
-    "protected": Advice("Take the protection off in the inventory if this install was wanted.", Where.INVENTORY),
-    "silent": Advice("Look at its console: the installer stopped speaking.", Where.MACHINE),
-    "space": Advice("Choose smaller sizes for the image, or another root disk.", Where.IMAGES),
+    "bmc-refused": Advice(_("Check the BMC's address, user and password, then retry."), Where.INVENTORY),
+    "bmc-silent": Advice(_("The BMC did not answer: check its cable and address, then retry."), Where.INVENTORY),
+    "bug": Advice(_("This is a fault in Dodai: the log of the worker has the details. Retrying is safe.")),
+    "cancelled": Advice(_("Nothing more happens on this machine until somebody asks for it.")),
+    "digest": Advice(_("The image's file is not the one in the catalogue: import the image again."), Where.IMAGES),
+    "disk": Advice(_("Compare its disks with the inventory, inspect it again, choose the root disk."), Where.MACHINE),
+    "fetch": Advice(_("The machine could not fetch the image: check its network to the image server, then retry.")),
+    "identity": Advice(_("Another machine than in the inventory: compare serial, UUID and cards."), Where.MACHINE),
+    "image": Advice(_("The image lacks what an install needs: make it again by the image contract."), Where.IMAGES),
+    "no-first-boot": Advice(_("The disk is written, but its OS did not call: look at its console."), Where.MACHINE),
+    "no-netboot": Advice(_("Check boot order, cable and DHCP (manage.py dhcp-config), then retry."), Where.MACHINE),
+    "power-lost": Advice(_("The machine went off by itself: check its power, then retry."), Where.MACHINE),
+    "protected": Advice(_("Take the protection off in the inventory if this install was wanted."), Where.INVENTORY),
+    "silent": Advice(_("Look at its console: the installer stopped speaking."), Where.MACHINE),
+    "space": Advice(_("Choose smaller sizes for the image, or another root disk."), Where.IMAGES),
 }  # fmt: skip
 
 
 def advice_for(cause: str) -> Advice:
-    return BY_CAUSE.get(cause, OTHERWISE)
+    advice = BY_CAUSE.get(cause, OTHERWISE)
+    return replace(advice, text=gettext(advice.text))

@@ -1,16 +1,17 @@
 """The life of an install, as a table. Nothing here touches the database."""
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 
 class State(TextChoices):
-    QUEUED = "queued", "Queued"  # asked for; no worker has looked at it yet
-    RUNNING = "running", "Running"  # a worker does, or is about to do, the current step
-    WAITING = "waiting", "Waiting"  # for the machine to call, or for a time to come
-    STOPPING = "stopping", "Stopping"  # being made harmless: the machine goes off before the attempt ends
-    INSTALLED = "installed", "Installed"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    QUEUED = "queued", _("Queued")  # asked for; no worker has looked at it yet
+    RUNNING = "running", _("Running")  # a worker does, or is about to do, the current step
+    WAITING = "waiting", _("Waiting")  # for the machine to call, or for a time to come
+    STOPPING = "stopping", _("Stopping")  # being made harmless: the machine goes off before the attempt ends
+    INSTALLED = "installed", _("Installed")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 LIVE = frozenset({State.QUEUED, State.RUNNING, State.WAITING, State.STOPPING})

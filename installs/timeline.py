@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from statistics import median
 
+from django.utils.translation import gettext, gettext_noop
+
 from installs.lifecycle import ENDED, State
 from installs.methods import METHODS
 from installs.models import Event, Install
 
-QUEUED = ("queued", "Queued")
+QUEUED = ("queued", gettext_noop("Queued"))
 COMPARED_INSTALLS = 15
 TRACE_KINDS = (Event.Kind.STEP, Event.Kind.MACHINE, Event.Kind.PHASE)
 
@@ -55,7 +57,8 @@ def timeline(install: Install, events: Iterable[Event], usual: Usual | None = No
     marks = []
     for index, (name, label) in enumerate(milestones):
         at = reached.get(name) if index <= last else None
-        marks.append(Mark(name, label, _look(install, index, last, at), at, usual=usual.of(name) if usual else None))
+        look = _look(install, index, last, at)
+        marks.append(Mark(name, gettext(label), look, at, usual=usual.of(name) if usual else None))
     return _with_seconds(marks, last, _end(install, reached))
 
 

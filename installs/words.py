@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from dodaiweb.formats import ago, clock, duration, share_of, size
 from installs.lifecycle import State
 from installs.methods import METHODS
@@ -46,15 +49,15 @@ def words_for(
 def short_words(install: Install, marks: Sequence[Mark], *, now: datetime) -> str:
     """One line for lists: `Copying files, 41 of 62 MB`."""
     if install.operator_task:
-        return f"Waits for a person: {install.operator_task}"
+        return _("Waits for a person: %(task)s") % {"task": install.operator_task}
     if install.state == State.QUEUED:
-        return "Queued"
+        return _("Queued")
     if install.state == State.STOPPING:
-        return "Being stopped"
+        return _("Being stopped")
     if install.state == State.INSTALLED:
         return done_label(install)
     if install.state in (State.FAILED, State.CANCELLED):
-        return f"{State(install.state).label} at “{current(marks).label}”"
+        return _ended_at(str(State(install.state).label), current(marks))
     here = current(marks)
     return ", ".join([here.label, *_bytes(install, here, now)[:1]])
 
@@ -62,12 +65,13 @@ def short_words(install: Install, marks: Sequence[Mark], *, now: datetime) -> st
 def done_label(install: Install) -> str:
     """`Installed`, or the method's own word for its end."""
     method = METHODS.get(install.method)
-    return method.done_label if method else State.INSTALLED.label
+    return _(method.done_label) if method else str(State.INSTALLED.label)
 
 
 STATE_EVENTS = {
-    "queue": "asked for", "begin": "begun", "finish": "finished", "stop": "being stopped",
-    "end_failed": "ended as failed", "end_cancelled": "ended as cancelled",
+    "queue": gettext_lazy("asked for"), "begin": gettext_lazy("begun"), "finish": gettext_lazy("finished"),
+    "stop": gettext_lazy("being stopped"), "end_failed": gettext_lazy("ended as failed"),
+    "end_cancelled": gettext_lazy("ended as cancelled"),
 }  # fmt: skip
 
 
@@ -75,47 +79,55 @@ def event_words(event: Event) -> str:
     """What an event of the history was, "" for those that say nothing to a person (waits come and go)."""
     match event.kind:
         case Event.Kind.STATE:
-            return STATE_EVENTS.get(event.name, "")
+            return str(STATE_EVENTS.get(event.name, ""))
         case Event.Kind.MACHINE:
-            return f"the machine said “{event.name}”"
+            return _("the machine said “%(word)s”") % {"word": event.name}
         case Event.Kind.ALERT:
-            return "alert"
+            return _("alert")
         case Event.Kind.NOTE:
-            return "note"
+            return _("note")
     return ""
 
 
 def noun(install: Install) -> str:
-    return "inspection" if install.is_inspection else "install"
+    return _("inspection") if install.is_inspection else _("install")
 
 
 def _queued(install: Install, now: datetime, ahead: int) -> Words:
-    waited = f"for {duration(now - install.queued_at)}"
+    values = {"time": duration(now - install.queued_at), "ahead": ahead, "site": install.machine.site}
     if ahead:
-        return Words("Waiting in the queue", f"{waited}; {ahead} before it at {install.machine.site}")
-    return Words("Waiting in the queue", f"{waited}; next at {install.machine.site}")
+        return Words(_("Waiting in the queue"), _("for %(time)s; %(ahead)s before it at %(site)s") % values)
+    return Words(_("Waiting in the queue"), _("for %(time)s; next at %(site)s") % values)
 
 
 def _stopping(install: Install) -> Words:
-    why = "Cancelling" if install.wanted_end == State.CANCELLED else "Failed, and being made harmless"
+    is_cancelled = install.wanted_end == State.CANCELLED
+    why = _("Cancelling") if is_cancelled else _("Failed, and being made harmless")
     off = install.power_off_to_stop
-    doing = "switching the machine off and reading it back" if off else "taking back what was allowed"
-    until = f"ends at {clock(install.give_up_at)} even if that cannot be verified" if install.give_up_at else ""
-    return Words(why, doing, until)
+    doing = _("switching the machine off and reading it back") if off else _("taking back what was allowed")
+    until = _("ends at %(time)s even if that cannot be verified") % {"time": clock(install.give_up_at)}
+    return Words(why, doing, until if install.give_up_at else "")
 
 
 def _installed(install: Install) -> Words:
-    detail = f"in {duration(install.ended_at - install.queued_at if install.ended_at else None)}"
-    if install.confirmed_at:
-        detail += f"; the OS itself called at {clock(install.confirmed_at)}"
-    return Words(done_label(install), detail)
+    took = duration(install.ended_at - install.queued_at if install.ended_at else None)
+    if not install.confirmed_at:
+        return Words(done_label(install), _("in %(time)s") % {"time": took})
+    values = {"time": took, "called": clock(install.confirmed_at)}
+    return Words(done_label(install), _("in %(time)s; the OS itself called at %(called)s") % values)
 
 
 def _stopped(install: Install, marks: Sequence[Mark]) -> Words:
-    what = State(install.state).label
-    where = f" at “{current(marks).label}”" if any(mark.look == Look.FAILED for mark in marks) else ""
-    subject = "Inspection " if install.is_inspection else ""
-    return Words(f"{subject}{what.lower() if subject else what}{where}", install.error)
+    what = str(State(install.state).label)
+    if install.is_inspection:
+        what = _("Inspection failed") if install.state == State.FAILED else _("Inspection cancelled")
+    failed = any(mark.look == Look.FAILED for mark in marks)
+    return Words(_ended_at(what, current(marks)) if failed else what, install.error)
+
+
+def _ended_at(ended: str, mark: Mark) -> str:
+    """`Failed at “Network boot”`."""
+    return _("%(ended)s at “%(step)s”") % {"ended": ended, "step": mark.label}
 
 
 def _bytes(install: Install, here: Mark, now: datetime) -> list[str]:
@@ -125,7 +137,7 @@ def _bytes(install: Install, here: Mark, now: datetime) -> list[str]:
     heard = install.progress_at
     if install.bytes_per_second and heard and now - heard <= TRUSTED_RATE and install.done_bytes < install.total_bytes:
         left = (install.total_bytes - install.done_bytes) / install.bytes_per_second
-        parts += [f"{size(install.bytes_per_second)}/s", f"about {duration(left)} left"]
+        parts += [f"{size(install.bytes_per_second)}/s", _("about %(time)s left") % {"time": duration(left)}]
     return parts
 
 
@@ -134,17 +146,17 @@ def _silence(install: Install, here: Mark, now: datetime) -> list[str]:
     if not (install.quiet_until and install.silence) or here.name == "netboot":
         return []
     heard = install.quiet_until - install.silence
-    return [f"silent for {ago(heard, now=now)}"] if now - heard > SILENCE_WORTH_SAYING else []
+    return [_("silent for %(time)s") % {"time": ago(heard, now=now)}] if now - heard > SILENCE_WORTH_SAYING else []
 
 
 def _tries(install: Install) -> list[str]:
-    return [f"try {install.tries + 1}"] if install.tries else []
+    return [_("try %(number)s") % {"number": install.tries + 1}] if install.tries else []
 
 
 def _left(marks: Sequence[Mark], usual: Usual | None, now: datetime) -> list[str]:
     """How long the whole usually still takes, from the usual seconds of what is left."""
     left = time_left(marks, usual, now=now)
-    return [f"usually about {duration(left)} more"] if left else []
+    return [_("usually about %(time)s more") % {"time": duration(left)}] if left else []
 
 
 def time_left(marks: Sequence[Mark], usual: Usual | None, *, now: datetime) -> timedelta | None:
@@ -166,5 +178,5 @@ def _deadline(install: Install) -> str:
     if until is None:
         return ""
     if until == install.quiet_until:
-        return f"given up at {clock(until)} if silent"
-    return f"given up at {clock(until)} at the latest"
+        return _("given up at %(time)s if silent") % {"time": clock(until)}
+    return _("given up at %(time)s at the latest") % {"time": clock(until)}

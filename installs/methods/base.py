@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
+from django.utils.translation import gettext_noop as _
+
 from installs.models import Install
 from machines.models import Machine
 from machines.power.base import PowerDriver
@@ -69,6 +71,7 @@ class InstallMethod:
 
     slug: ClassVar[str]
     label: ClassVar[str]
+    """In English, marked for translation like all words here; pages translate what they show."""
     steps: ClassVar[tuple[str, ...]]
     waits: ClassVar[dict[str, str]]
     """Step -> the event that ends it. Such a step returns WaitFor, has no effect and runs in the transaction that
@@ -77,7 +80,7 @@ class InstallMethod:
     """What the timeline shows: (name of an event, phase or step; words for it while it goes on)."""
     phases: ClassVar[tuple[str, ...]] = ()
     """Those milestones that are phases of the script; a step may have the same name and begins earlier."""
-    done_label: ClassVar[str] = "Installed"
+    done_label: ClassVar[str] = _("Installed")
     writes_disks: ClassVar[bool] = True
 
     def run(self, step: str, work: Work) -> Outcome:

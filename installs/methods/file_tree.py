@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from installs import scripts
 from installs.methods.base import Next, Outcome, WaitFor, Work
 from installs.methods.ramdisk import RamdiskMethod, restart, set_disk_boot
@@ -15,23 +17,23 @@ FIRST_BOOT_MAY_TAKE = timedelta(minutes=15)
 
 class FileTree(RamdiskMethod):
     slug = "file-tree"
-    label = "Copy a file tree"
+    label = _("Copy a file tree")
     steps = ("power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot")
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
     phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
     milestones = (
-        ("power_off", "Power off"),
-        ("power_on", "Power on"),
-        ("netboot", "Network boot"),
-        ("install", "Installer running"),
-        ("fetch", "Fetching the image"),
-        ("verify", "Checking the image"),
-        ("partition", "Partitioning the disk"),
-        ("copy", "Copying files"),
-        ("configure", "Configuring"),
-        ("bootloader", "Boot loader"),
-        ("install_reboot", "Restart from disk"),
-        ("first_boot", "First boot of the OS"),
+        ("power_off", _("Power off")),
+        ("power_on", _("Power on")),
+        ("netboot", _("Network boot")),
+        ("install", _("Installer running")),
+        ("fetch", _("Fetching the image")),
+        ("verify", _("Checking the image")),
+        ("partition", _("Partitioning the disk")),
+        ("copy", _("Copying files")),
+        ("configure", _("Configuring")),
+        ("bootloader", _("Boot loader")),
+        ("install_reboot", _("Restart from disk")),
+        ("first_boot", _("First boot of the OS")),
     )
 
     def copy(self, work: Work) -> Outcome:

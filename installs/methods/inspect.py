@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from installs import scripts
 from installs.methods.base import Outcome, Work
 from installs.methods.ramdisk import RamdiskMethod
@@ -9,17 +11,17 @@ from installs.methods.ramdisk import RamdiskMethod
 
 class Inspect(RamdiskMethod):
     slug = "inspect"
-    label = "Inspection"
+    label = _("Inspection")
     steps = ("power_off", "set_boot", "power_on", "netboot", "switch_off")
     waits = {"netboot": "inspected"}
     milestones = (
-        ("power_off", "Power off"),
-        ("power_on", "Power on"),
-        ("netboot", "Network boot"),
-        ("inspected", "Facts received"),
-        ("switch_off", "Power off again"),
+        ("power_off", _("Power off")),
+        ("power_on", _("Power on")),
+        ("netboot", _("Network boot")),
+        ("inspected", _("Facts received")),
+        ("switch_off", _("Power off again")),
     )
-    done_label = "Inspected"
+    done_label = _("Inspected")
     writes_disks = False
 
     def switch_off(self, work: Work) -> Outcome:
