@@ -1,6 +1,6 @@
 """Images, and what happened when they were put on machines."""
 
-from installs.models.images import KEY_TYPES, SHA256, Image, SshKey
+from installs.models.images import KEY_TYPES, SHA256, Image, ImageImport, SshKey
 from installs.models.install import Boot, Install, InstallQuerySet
 from installs.models.record import LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
 
@@ -11,6 +11,7 @@ __all__ = [
     "Boot",
     "Event",
     "Image",
+    "ImageImport",
     "Install",
     "InstallQuerySet",
     "LogChunk",

@@ -5,12 +5,19 @@ import re
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from machines.models import KERNEL_ARGS
 
 SHA256 = RegexValidator(r"^[0-9a-f]{64}$", "A SHA-256 digest has 64 hexadecimal digits.")
 
 KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
+
+
+class ImageQuerySet(models.QuerySet["Image"]):
+    def present(self) -> "ImageQuerySet":
+        """Those that have not been deleted."""
+        return self.filter(deleted_at=None)
 
 
 class Image(models.Model):
@@ -33,13 +40,85 @@ class Image(models.Model):
     ephemeral_mib = models.PositiveIntegerField("ephemeral (MiB)", default=0)
     kdump_mib = models.PositiveIntegerField("kdump (MiB)", default=0)
     retired_at = models.DateTimeField(null=True, blank=True, help_text="No new installs since")
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Kept for the history of machines that had it; the file is gone"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    # Where it came from, and what a look into it found (installs/contract.py); `recipe` is of what was built here.
+    imported_by = models.CharField(max_length=150, blank=True, editable=False)
+    source = models.CharField(max_length=255, blank=True, editable=False)
+    recipe = models.CharField(max_length=63, blank=True, editable=False)
+    report = models.JSONField(default=dict, blank=True, editable=False)
+
+    objects = ImageQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+
+class ImageImport(models.Model):
+    """Taking in one image. The row is the truth: any process that takes in images may go on with it."""
+
+    class Source(models.TextChoices):
+        UPLOAD = "upload", _("Upload")
+        URL = "url", _("URL")
+        PATH = "path", _("File on the server")
+        DEBIAN = "debian", _("Debian 12, built here")
+
+    class State(models.TextChoices):
+        RECEIVING = "receiving", _("Receiving")
+        WAITING = "waiting", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    LIVE = (State.RECEIVING, State.WAITING, State.RUNNING)
+
+    name = models.CharField(max_length=63, help_text="Of the image that it becomes")
+    source = models.CharField(max_length=10, choices=Source)
+    location = models.TextField(blank=True, help_text="URL, path, or the name of the uploaded file")
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True, validators=[SHA256])
+    fields = models.JSONField(default=dict, blank=True, help_text="Columns of the image, like root_mib")
+    requested_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    phase = models.CharField(max_length=15, blank=True)
+    done = models.PositiveBigIntegerField(default=0, help_text="Bytes; packages while Debian is installed")
+    total = models.PositiveBigIntegerField(default=0, help_text="0: nobody knows")
+    progress_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    image = models.ForeignKey(Image, models.SET_NULL, null=True, related_name="imports")
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    owner = models.CharField(max_length=32, blank=True, help_text="Another random value at each claim")
+    lease_until = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    again_at = models.DateTimeField(null=True, help_text="Not before, after a try that failed")
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(state__in=["receiving", "waiting", "running"]),
+                name="one_live_import_per_name",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.name}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE
 
 
 class SshKey(models.Model):
