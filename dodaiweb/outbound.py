@@ -4,6 +4,7 @@ Nothing of ours goes along: no cookie, no credential, no proxy of the environmen
 whoever follows one has it judged afresh, by another call. Messages name the host only, as paths often hold secrets.
 """
 
+import errno
 import http.client
 import socket
 import ssl
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 SCHEMES = {"http": 80, "https": 443}
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
 TRIED_ADDRESSES = 3
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where the caller writes to, not the network
 
 Address = IPv4Address | IPv6Address
 
@@ -86,6 +88,8 @@ def opened(
     except _OutOfTime:
         raise OutboundError(f"{where.host} took longer than {total_seconds:g} s") from None
     except (OSError, http.client.HTTPException) as exc:
+        if getattr(exc, "errno", None) in OF_THE_DISK:
+            raise
         raise OutboundError(_what_failed(where, exc)) from None
     finally:
         connection.close()

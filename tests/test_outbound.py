@@ -1,5 +1,6 @@
 """Calls to addresses that people typed in reach only what was judged, and always end."""
 
+import errno
 import socket
 import threading
 import time
@@ -163,6 +164,11 @@ def test_a_body_that_never_ends_is_cut_off_too():
         with pytest.raises(outbound.OutboundError):
             with outbound.opened("GET", url, private=True, silence_seconds=0.05) as answer:
                 answer.read()
+
+
+def test_a_full_disk_of_the_caller_is_not_taken_for_the_network(server):
+    with pytest.raises(OSError, match="No space left"), outbound.opened("GET", server, private=True):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_is_not_http_is_said():
