@@ -2,13 +2,15 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from machines import actions
+from machines import actions, bmc_test
 from machines.models import Disk, Machine, Sighting
 
 SIGHTINGS_A_PAGE = 50
@@ -26,6 +28,21 @@ def power(request: HttpRequest, name: str) -> HttpResponse:
     try:
         actions.request_power(machine, action, by=request.user.get_username())
         messages.success(request, f"{machine.name} {POWER_DONE[action]}.")
+    except actions.Refused as exc:
+        messages.error(request, str(exc))
+    return redirect("machine", machine.name)
+
+
+@require_POST
+@permission_required("machines.operate_machine", raise_exception=True)
+def test_bmc(request: HttpRequest, name: str) -> HttpResponse:
+    machine = get_object_or_404(Machine, name=name)
+    accepts = request.POST.get("certificate") == "accept"
+    if accepts and not request.user.has_perm("machines.change_bmc"):
+        raise PermissionDenied
+    try:
+        bmc_test.request_test(machine, by=request.user.get_username(), accept_certificate=accepts)
+        messages.success(request, _("The BMC of %(name)s is being tested.") % {"name": machine.name})
     except actions.Refused as exc:
         messages.error(request, str(exc))
     return redirect("machine", machine.name)

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 
 from dodaiweb import keys
+from machines import bmc_words
+from machines.bmc_probe import PROBES
 from machines.models.machine import Machine
 from machines.power import DRIVERS
 from machines.power.base import BmcEndpoint, PowerRefused
@@ -79,6 +81,20 @@ class Bmc(models.Model):
     def is_tested(self) -> bool:
         """Whether it was tested as it is entered now."""
         return self.tested_at is not None and self.test_report.get("of") == self.identity
+
+    @property
+    def can_be_tested(self) -> bool:
+        return self.driver in PROBES and bool(self.host)
+
+    @property
+    def test_words(self) -> list[bmc_words.Sentence]:
+        """What its last test found, worst first, in the reader's language."""
+        return bmc_words.sentences(self.test_report)
+
+    @property
+    def has_other_certificate(self) -> bool:
+        """Whether the last test found another certificate than the accepted one."""
+        return any(item.get("code") == "certificate-changed" for item in self.test_report.get("findings", ()))
 
     @property
     def identity(self) -> str:

@@ -1,7 +1,7 @@
 """IPMI 2.0 over LAN, through pyghmi, by the commands of the IPMI 2.0 specification, chapter 28 (chassis)."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,8 @@ from pyghmi.ipmi.private.session import Session
 from machines.power.base import BmcEndpoint, BootDevice, Power, PowerDriver, PowerError, PowerRefused
 from machines.power.child import call_in_child
 
-CHASSIS = 0x00
+CHASSIS, APPLICATION = 0x00, 0x06
+GET_SYSTEM_GUID = 0x37  # 22.14
 GET_STATUS, CONTROL, SET_BOOT_OPTIONS, GET_BOOT_OPTIONS = 0x01, 0x02, 0x08, 0x09
 DOWN, UP, HARD_RESET, SOFT_SHUTDOWN = 0x00, 0x01, 0x03, 0x05
 BOOT_FLAG_VALID_CLEARING, BOOT_FLAGS = 3, 5  # boot option parameters, table 28-14
@@ -43,8 +44,7 @@ class IpmiPower(PowerDriver):
     label = "IPMI 2.0"
 
     def state(self) -> Power:
-        answer = self._in_session(partial(_raw, command=GET_STATUS))
-        return Power.ON if answer[0] & 0x01 else Power.OFF
+        return _power(self._in_session(partial(_raw, command=GET_STATUS)))
 
     def on(self) -> None:
         self._control(UP)
@@ -65,13 +65,12 @@ class IpmiPower(PowerDriver):
         self._in_session(partial(_set_boot, flags=flags, bits=DEVICE_BITS[device]))
 
     def boot_device(self) -> BootDevice | None:
-        answer = self._in_session(partial(_raw, command=GET_BOOT_OPTIONS, data=(BOOT_FLAGS, 0, 0)))
-        if len(answer) < 4:
-            return None
-        if answer[1] & 0x80 or not answer[2] & VALID:
-            return BootDevice.DEFAULT
-        bits = answer[3] & 0x3C
-        return next((device for device, value in DEVICE_BITS.items() if value == bits), None)
+        return _device(self._in_session(partial(_raw, command=GET_BOOT_OPTIONS, data=(BOOT_FLAGS, 0, 0))))
+
+    def describe(self) -> dict[str, str]:
+        """What a test wants to know, in one session: `power`, `boot` and the system's `guid` in hexadecimal or ""."""
+        told: dict[str, str] = self._in_session(_describe)
+        return told
 
     def _control(self, command: int) -> None:
         self._in_session(partial(_raw, command=CONTROL, data=(command,)))
@@ -99,8 +98,8 @@ def _log_in_and(call: Call, endpoint: BmcEndpoint) -> Any:
             session.logout()
 
 
-def _raw(session: Session, *, command: int, data: tuple[int, ...] = ()) -> bytes:
-    answer = session.raw_command(netfn=CHASSIS, command=command, data=data)
+def _raw(session: Session, *, command: int, data: tuple[int, ...] = (), netfn: int = CHASSIS) -> bytes:
+    answer = session.raw_command(netfn=netfn, command=command, data=data)
     if "error" in answer:
         raise IpmiException(str(answer["error"]), code=int(answer.get("code", 0)))
     return bytes(answer["data"])
@@ -109,6 +108,30 @@ def _raw(session: Session, *, command: int, data: tuple[int, ...] = ()) -> bytes
 def _set_boot(session: Session, *, flags: int, bits: int) -> None:
     _raw(session, command=SET_BOOT_OPTIONS, data=(BOOT_FLAG_VALID_CLEARING, KEEP_FLAGS_60_S))
     _raw(session, command=SET_BOOT_OPTIONS, data=(BOOT_FLAGS, flags, bits, 0, 0, 0))
+
+
+def _power(status: bytes) -> Power:
+    return Power.ON if status[0] & 0x01 else Power.OFF
+
+
+def _device(options: bytes) -> BootDevice | None:
+    if len(options) < 4:
+        return None
+    if options[1] & 0x80 or not options[2] & VALID:
+        return BootDevice.DEFAULT
+    bits = options[3] & 0x3C
+    return next((device for device, value in DEVICE_BITS.items() if value == bits), None)
+
+
+def _describe(session: Session) -> dict[str, str]:
+    """The power must be readable; a BMC without the other two is still of use."""
+    told = {"power": str(_power(_raw(session, command=GET_STATUS))), "boot": "", "guid": ""}
+    with suppress(IpmiException):
+        told["boot"] = str(_device(_raw(session, command=GET_BOOT_OPTIONS, data=(BOOT_FLAGS, 0, 0))) or "")
+    with suppress(IpmiException):
+        guid = _raw(session, command=GET_SYSTEM_GUID, netfn=APPLICATION)
+        told["guid"] = guid.hex() if len(guid) == 16 else ""
+    return told
 
 
 @contextmanager
