@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import views
+from dodaiweb import machine_page, views
 
 urlpatterns = [
     path("login/", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
@@ -16,7 +16,14 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", views.fleet, name="fleet"),
     path("machines/", views.machines, name="machines"),
-    path("machines/<slug:name>/", views.machine, name="machine"),
+    path("machines/<slug:name>/", machine_page.machine, name="machine"),
+    path("machines/<slug:name>/set-aside/", machine_page.set_aside, name="set_aside"),
+    path("machines/<slug:name>/take-back/", machine_page.take_back, name="take_back"),
+    path("machines/<slug:name>/notes/", machine_page.notes, name="notes"),
+    path("machines/<slug:name>/cluster/", machine_page.cluster, name="choose_cluster"),
+    path("machines/<slug:name>/protection/", machine_page.protection, name="protection"),
+    path("machines/<slug:name>/retire/", machine_page.retire, name="retire"),
+    path("machines/<slug:name>/bring-back/", machine_page.bring_back, name="bring_back"),
     path("", include("machines.urls")),
     path("", include("installs.urls")),
 ]

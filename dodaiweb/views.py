@@ -2,22 +2,17 @@
 
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.utils.timezone import now
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from installs import logs, overview
-from installs.models import Install
+from installs import overview
 from installs.practice_words import practice_words
-from installs.words import done_label
 from machines import fleet as fleets
 from machines import hardware, table
-from machines.console import console_tail
 from machines.lifecycle import State
-from machines.models import Machine
 
-HISTORY_SHOWN = 20
 ATTENTION_SHOWN = 8
 RUNNING_SHOWN = 8
 BY = ("state", "power", "cluster")
@@ -60,27 +55,4 @@ def machines(request: HttpRequest) -> HttpResponse:
         "running": {run.install.machine_id: run for run in overview.running_installs(now=now())},
         "failed": {install.machine_id: install for install in failed},
         "power_words": hardware.power_words,
-    })  # fmt: skip
-
-
-@require_safe
-@never_cache
-@seeing
-def machine(request: HttpRequest, name: str) -> HttpResponse:
-    known = Machine.objects.select_related("site", "type", "cluster__vlan", "bmc__credentials")
-    found = get_object_or_404(known, name=name)
-    history = Install.objects.filter(machine=found).select_related("image")[:HISTORY_SHOWN]
-    console = console_tail(found)
-    return render(request, "machines/detail.html", {
-        "machine": found,
-        "power": hardware.power_words(found),
-        "hardware": hardware.hardware(found),
-        "disks": [(disk, hardware.disk_contents(disk)) for disk in found.disks.all()],
-        "interfaces": found.interfaces.all(),
-        "command": found.power_commands.first(),
-        "history": overview.with_marks(list(history)),
-        "live": Install.objects.live().filter(machine=found).first(),
-        "done_label": done_label,
-        "console": None if console is None else logs.last_lines(console),
-        "states": State,
     })  # fmt: skip

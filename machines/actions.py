@@ -94,10 +94,12 @@ def apply_facts(machine: Machine, found: Facts) -> None:
 
 
 def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) -> None:
-    """Keep everybody's hands off a machine. Raises lifecycle.NotAllowed."""
+    """Keep everybody's hands off a machine. Raises lifecycle.NotAllowed; Refused while something works on it."""
     with transaction.atomic():
         machine = Machine.objects.select_for_update().get(pk=machine.pk)
         machine.state = lifecycle.after(machine.state, "set_aside")
+        if machine.handled_by:
+            raise Refused(f"{machine.name} is in the hands of {machine.handled_by}: cancel that first")
         machine.aside_by, machine.aside_why, machine.aside_until = by, why, until
         machine.save(update_fields=["state", "aside_by", "aside_why", "aside_until"])
     doorbell.tell_pages(machine=machine.pk)

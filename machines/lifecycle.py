@@ -31,7 +31,12 @@ TRANSITIONS: dict[str, tuple[frozenset[State], State]] = {
     "installed": (frozenset({State.INSTALLING}), State.IN_USE),
     "install_failed": (frozenset({State.INSTALLING}), State.FREE),
     "set_aside": (frozenset({State.NEW, State.FREE, State.WARM, State.IN_USE, State.BROKEN}), State.ASIDE),
+    # Taking back and bringing back lead to what the machine was, as far as its row tells: see upkeep.py.
+    "take_back_new": (frozenset({State.ASIDE}), State.NEW),
     "take_back": (frozenset({State.ASIDE}), State.FREE),
+    "take_back_used": (frozenset({State.ASIDE}), State.IN_USE),
+    "retire": (frozenset({State.NEW, State.FREE, State.ASIDE, State.BROKEN}), State.RETIRED),
+    "bring_back": (frozenset({State.RETIRED}), State.NEW),
 }
 
 
@@ -41,3 +46,8 @@ def after(state: str, verb: str) -> State:
     if state not in sources:
         raise NotAllowed(f"cannot {verb.replace('_', ' ')} a machine that is {State(state).label.lower()}")
     return target
+
+
+def allowed(state: str) -> frozenset[str]:
+    """The verbs of the table that can happen in this state."""
+    return frozenset(verb for verb, (sources, _target) in TRANSITIONS.items() if state in sources)

@@ -213,7 +213,7 @@ def test_a_power_button_asks_for_power_in_the_name_of_its_user(operator):
     said = text_of(operator.post("/machines/node1/power/", {"action": "on"}, follow=True))
     assert "node1 is being switched on." in said
     assert PowerCommand.objects.get().asked_by == "operator"
-    assert "asked by operator" in said
+    assert "Switch on by operator" in said
 
 
 @pytest.mark.parametrize("action", ["", "explode", "on" * 400])

@@ -10,7 +10,7 @@ from installs.models import Event, Install
 from installs.timeline import Look, current, share_done, timeline, usual_of
 from installs.words import event_words, short_words, words_for
 from machines.fleet import Rack, Unit, clusters_of, count, racks_of
-from machines.hardware import disk_contents, hardware
+from machines.hardware import disk_contents
 from machines.models import Disk, Machine, Site
 
 START = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
@@ -257,23 +257,6 @@ def test_counters_and_cluster_shares():
     counters = count(units)
     assert (counters.machines, counters.installed, counters.failed, counters.powered_on) == (2, 1, 1, 2)
     assert clusters_of(units)[0].looks == [("installed", 1, 50.0), ("failed", 1, 50.0)]
-
-
-@pytest.mark.parametrize("facts", [{}, {"cpu": "fast"}, {"cpu": {"cores": "many"}, "memory_bytes": -1}, {"product": 7}])
-def test_facts_of_any_shape_are_taken(facts):
-    assert hardware(Machine(name="node1", facts=facts)) == []
-
-
-def test_hardware_is_named_for_people():
-    facts = {"cpu": {"model": "Xeon", "sockets": 1, "cores": 10}, "memory_bytes": 8 << 30, "firmware": "uefi"}
-    found = dict(hardware(Machine(name="node1", serial="SN1", facts=facts)))
-    assert found == {
-        "Serial number": "SN1",
-        "Processor": "Xeon",
-        "Cores": "1 socket, 10 cores",
-        "Memory": "8.0 GiB",
-        "Firmware": "UEFI",
-    }
 
 
 def test_signatures_say_what_would_be_lost():

@@ -44,6 +44,7 @@ async function patchFrom(address, signal) {
 
 // Make `old` like `fresh`, touching only what differs: focus, selection, scroll, typed text and open parts stay.
 function patch(old, fresh) {
+  if ('paused' in old.dataset) return;
   const kept = (old.dataset.keep || '').split(' ');
   for (const {name, value} of [...fresh.attributes]) if (!kept.includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const {name} of [...old.attributes]) if (!kept.includes(name) && name !== 'open' && !fresh.hasAttribute(name)) old.removeAttribute(name);

@@ -1,0 +1,86 @@
+"""The page of one machine: setting aside and taking back, notes, its menu."""
+
+import pytest
+from playwright.sync_api import expect
+
+from machines import doorbell
+from machines.models import Machine
+from tests import installing, scenes
+from tests.browser.conftest import MODES
+from tests.browser.test_accessible import check
+from tests.browser.test_live import LIVE
+
+
+def test_setting_aside_and_taking_back(opened):
+    installing.make_machine()
+    page = opened("/machines/node1/")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("button", name="Set aside…").click()
+    assert page.evaluate("document.activeElement.name") == "why"
+    page.keyboard.type("fan 3 rattles")
+    page.keyboard.press("Enter")
+    expect(page.locator(".flash.hold")).to_contain_text("fan 3 rattles")
+    expect(page.locator(".head .st")).to_have_text("Set aside")
+    assert not page.get_by_role("link", name="Install", exact=True).is_visible()
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator(".head .st")).to_have_text("Free")
+    assert Machine.objects.get().state == "free"
+
+
+def test_the_menu_closes_by_escape_and_by_a_click_elsewhere(opened):
+    installing.make_machine()
+    page = opened("/machines/node1/")
+    menu = page.locator("details.menu")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#facts-title").click()):
+        menu.locator("summary").click()
+        expect(menu).to_have_attribute("open", "")
+        close()
+        expect(menu).not_to_have_attribute("open", "")
+
+
+def test_a_refused_form_keeps_its_words_through_an_update(opened):
+    machine = installing.make_machine()
+    page = opened("/machines/node1/")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("button", name="Set aside…").click()
+    page.fill("[name=why]", "fan 3 rattles")
+    page.fill("[name=until]", "2001-01-01T00:00")
+    page.locator("#aside").get_by_role("button", name="Set aside").click()
+    expect(page.locator("#aside [role=alert]")).to_contain_text("This time is over")
+    page.wait_for_selector(LIVE)
+    with page.expect_response(lambda answer: answer.request.headers.get("dodai-fragment") == "1") as answered:
+        doorbell._publish({"install": None, "machine": machine.pk})
+    assert answered.value.status == 200
+    page.wait_for_timeout(300)
+    assert page.input_value("[name=why]") == "fan 3 rattles"
+    assert page.locator("#aside").is_visible()
+
+
+def test_notes_that_are_being_typed_are_left_alone(opened):
+    machine = installing.make_machine(notes="bring a ladder")
+    page = opened("/machines/node1/")
+    page.wait_for_selector(LIVE)
+    page.fill("#notes", "bring a longer ladder")
+    Machine.objects.update(notes="somebody else's", rack="R9")
+    doorbell._publish({"install": None, "machine": machine.pk})
+    expect(page.locator("dd", has_text="R9")).to_be_visible()
+    page.get_by_role("button", name="Save notes").click()
+    expect(page.locator(".flash.error")).to_contain_text("Somebody changed the notes meanwhile")
+    assert page.input_value("#notes") == "bring a longer ladder"
+    page.get_by_role("button", name="Save notes").click()
+    expect(page.locator(".flash.success")).to_be_visible()
+    assert Machine.objects.get().notes == "bring a longer ladder"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_its_forms_are_accessible(opened, axe, mode):
+    machine = scenes.whole_fleet()["installed"].machine
+    Machine.objects.filter(pk=machine.pk).update(facts={"serial": "OTHER"}, notes="bring a ladder")
+    page = opened(f"/machines/{machine.name}/", mode=mode, group="admin")
+    assert check(page, axe, [f"/machines/{machine.name}/", "/machines/node-12/"]) == []
+    page.goto(f"/machines/{machine.name}/")
+    page.get_by_text("More", exact=True).click()
+    page.wait_for_timeout(100)
+    assert axe(page) == []
+    page.get_by_role("button", name="Set aside…").click()
+    assert axe(page) == []

@@ -1,0 +1,156 @@
+"""The page of one machine: what it shows, and what its buttons do."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+from machines.models import Cluster, Interface, Machine
+from tests import installing, scenes
+from tests.test_pages_content import text_of
+
+
+@pytest.fixture(autouse=True)
+def _fake_power():
+    from machines.power import fake
+
+    fake.forget()
+
+
+@pytest.fixture
+def machine(db) -> Machine:
+    return installing.make_machine()
+
+
+@pytest.fixture
+def operator(client, db):
+    client.force_login(scenes.make_user("operator"))
+    return client
+
+
+@pytest.fixture
+def admin(client, db):
+    client.force_login(scenes.make_user("admin"))
+    return client
+
+
+def shown(client) -> str:
+    return text_of(client.get("/machines/node1/"))
+
+
+def test_what_differs_from_the_inventory_is_marked(operator, machine):
+    Machine.objects.update(facts={"serial": "OTHER", "product": "X11"}, inspected_at=now())
+    said = shown(operator)
+    assert "Serial number OTHER SN1 differs" in said
+    assert "another machine answers here, or the inventory is wrong" in said
+    Machine.objects.update(facts={"serial": "SN1"})
+    assert "differs" not in shown(operator)
+
+
+def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
+    Interface.objects.update(
+        switch="leaf-3", switch_port="Ethernet1/7", speed_mbps=25000, has_link=True, seen_at=now(), name="eno1"
+    )
+    assert "eno1 · 25000 Mb/s · link · DHCP Cabled to leaf-3, port Ethernet1/7" in shown(operator)
+    Interface.objects.update(seen_at=None, switch="")
+    assert "entered, not found yet" in shown(operator)
+    assert "Nobody entered where its cable goes" in shown(operator)
+
+
+def test_setting_aside_and_taking_back(operator, machine):
+    until = (now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    said = text_of(operator.post("/machines/node1/set-aside/", {"why": "fan 3", "until": until}, follow=True))
+    assert "node1 is set aside." in said
+    assert "Set aside by operator: fan 3 · until" in said
+    assert "Take back" in said
+    assert "Set aside…" not in said
+    assert "node1 is taken back." in text_of(operator.post("/machines/node1/take-back/", follow=True))
+    assert Machine.objects.get().state == "free"
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [({"why": " "}, "Say why"), ({"why": "fan", "until": "2001-01-01T00:00"}, "This time is over"),
+     ({"why": "fan", "until": "soon"}, "Enter a valid date/time"), ({"why": "x" * 256}, "at most 255 characters")],
+)  # fmt: skip
+def test_a_wrong_form_is_said_and_keeps_what_was_typed(operator, machine, typed, error):
+    response = operator.post("/machines/node1/set-aside/", typed)
+    assert response.status_code == 422
+    assert error in text_of(response)
+    assert f'value="{typed["why"].strip() and typed["why"]}' in response.content.decode()
+    assert Machine.objects.get().state == "free"
+
+
+def test_a_time_that_is_over_is_said(operator, machine):
+    Machine.objects.update(state="aside", aside_by="grace", aside_why="fan", aside_until=now() - timedelta(hours=3))
+    assert "the time was over 3 h ago: take it back, or set it aside anew" in shown(operator)
+
+
+def was(client) -> str:
+    return re.search(r'name="was" value="(\w+)"', client.get("/machines/node1/").content.decode())[1]
+
+
+def test_notes_are_saved_unless_somebody_else_was_faster(operator, machine):
+    mine, theirs = was(operator), was(operator)
+    operator.post("/machines/node1/notes/", {"notes": "theirs", "was": theirs})
+    response = operator.post("/machines/node1/notes/", {"notes": "mine", "was": mine})
+    assert response.status_code == 409
+    assert "Somebody changed the notes meanwhile" in text_of(response)
+    assert ">mine</textarea>" in response.content.decode()
+    assert Machine.objects.get().notes == "theirs"
+    operator.post("/machines/node1/notes/", {"notes": "both", "was": was(operator)})
+    assert Machine.objects.get().notes == "both"
+
+
+def test_a_cluster_is_chosen(operator, machine):
+    cluster = Cluster.objects.create(name="web")
+    said = text_of(operator.post("/machines/node1/cluster/", {"cluster": cluster.pk}, follow=True))
+    assert "node1 is in the cluster web now." in said
+    operator.post("/machines/node1/cluster/", {"cluster": ""})
+    assert Machine.objects.get().cluster is None
+    assert operator.post("/machines/node1/cluster/", {"cluster": "77"}).status_code == 404
+
+
+def test_protecting_is_for_admins(operator, machine):
+    assert "protection" not in operator.get("/machines/node1/").content.decode()
+    assert operator.post("/machines/node1/protection/", {"protect": "yes"}).status_code == 403
+    assert operator.post("/machines/node1/retire/").status_code == 403
+
+
+def test_a_protected_machine_has_no_dangerous_buttons(admin, machine):
+    said = text_of(admin.post("/machines/node1/protection/", {"protect": "yes"}, follow=True))
+    assert "node1 is protected now." in said
+    for word in ("Inspect", "Install", "Reset", "Retire…"):
+        assert not re.search(rf"\b{word} ", said), word
+    assert "Take the protection off" in said
+
+
+def test_retiring_and_bringing_back(admin, machine):
+    said = text_of(admin.post("/machines/node1/retire/", follow=True))
+    assert "Retired" in said
+    assert "Bring back into service" in said
+    assert "yet to be" not in text_of(admin.post("/machines/node1/bring-back/", follow=True))
+    assert Machine.objects.get().state == "new"
+
+
+def test_reinstalling_is_never_one_click_away(operator, machine):
+    Machine.objects.update(state="in_use", image_name="debian-12")
+    html = operator.get("/machines/node1/").content.decode()
+    menu = html.split('<details class="menu">')[1].split("</details>")[0]
+    assert html.count("/machines/node1/install/") == menu.count("/machines/node1/install/") == 1
+    assert "Reinstall…" in menu
+
+
+def test_the_last_power_commands_are_listed(operator, machine):
+    operator.post("/machines/node1/power/", {"action": "on"})
+    assert "Switch on by operator under way" in shown(operator)
+
+
+def test_a_viewer_reads_the_notes_and_changes_nothing(client, machine):
+    Machine.objects.update(notes="bring a ladder")
+    client.force_login(scenes.make_user("viewer"))
+    html = client.get("/machines/node1/").content.decode()
+    assert "bring a ladder" in html
+    assert "<textarea" not in html
+    assert 'class="menu"' not in html
