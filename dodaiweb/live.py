@@ -64,10 +64,11 @@ class Hub:
 
     async def _stop_listening(self) -> None:
         listening, self._listening = self._listening, None
-        if listening:
+        # Waited for, so that a loop that ends right after this finds nothing half-closed. More than once, as a
+        # cancellation in the middle of connecting can be lost in the Redis client.
+        while listening and not listening.done():
             listening.cancel()
-            # Waited for, so that a loop that ends right after this finds nothing half-closed.
-            await asyncio.gather(listening, return_exceptions=True)
+            await asyncio.wait([listening], timeout=0.1)
 
     async def _listen(self) -> None:
         pause = FIRST_PAUSE_SECONDS
