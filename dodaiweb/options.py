@@ -91,6 +91,7 @@ def environment(chosen: Options, given: Mapping[str, str]) -> dict[str, str]:
     derived = {
         "DODAI_PROVISION_URL": f"http://{address}:{chosen.provision_port}",
         "DODAI_IMAGE_URL": f"http://{address}:{chosen.image_port}",
+        "DODAI_PAGES_URL": f"http://{page}:{chosen.port}",
         "DODAI_ALLOWED_HOSTS": ",".join(dict.fromkeys(names)),
     }
     kept = {name: given.get(name) or value for name, value in derived.items()}

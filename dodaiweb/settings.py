@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dodaiweb import keys
+from dodaiweb import keys, mail
 
 os.umask(0o077)
 
@@ -56,6 +56,13 @@ except keys.KeyProblem as problem:
 
 PROVISION_URL = os.environ.get("DODAI_PROVISION_URL") or "http://127.0.0.1:8001"
 IMAGE_URL = os.environ.get("DODAI_IMAGE_URL") or "http://127.0.0.1:8002"
+PAGES_URL = os.environ.get("DODAI_PAGES_URL") or "http://127.0.0.1:8000"  # links in notices lead there
+
+try:
+    globals().update(mail.settings_of(os.environ.get("DODAI_MAIL_URL", "")))
+except mail.MailProblem as problem:
+    print(f"dodai: {problem}", file=sys.stderr)
+    sys.exit(78)
 
 # Who may sign the certificates of BMCs (Redfish), beside those that the operator accepted; empty: the usual authorities.
 BMC_CA_FILE = os.environ.get("DODAI_BMC_CA_FILE") or ""

@@ -2,7 +2,7 @@
 
 from django.db import close_old_connections
 
-from installs import flow
+from installs import flow, notices, reach
 
 
 def look() -> None:
@@ -10,3 +10,15 @@ def look() -> None:
     close_old_connections()
     flow.begin_next()
     flow.run_due()
+
+
+def notify() -> None:
+    """Send one due notice; if more are due, it has rung again."""
+    close_old_connections()
+    notices.deliver_due()
+
+
+def check_reach() -> None:
+    """Look whether the URLs that machines are told lead here."""
+    close_old_connections()
+    reach.check()

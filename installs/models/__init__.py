@@ -2,6 +2,7 @@
 
 from installs.models.images import KEY_TYPES, SHA256, Image, ImageImport, SshKey
 from installs.models.install import Boot, Install, InstallQuerySet
+from installs.models.notices import Notice, NoticeTarget, NoticeTry
 from installs.models.record import LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "Install",
     "InstallQuerySet",
     "LogChunk",
+    "Notice",
+    "NoticeTarget",
+    "NoticeTry",
     "SshKey",
     "add_alert",
     "add_event",

@@ -1,13 +1,15 @@
 """Notices what is overdue."""
 
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from installs import sweep
+from installs import notices, reach, sweep
 from machines import jobs, loops
 
 EVERY_SECONDS = 1.0
+SELDOM_SECONDS = 30.0
 
 
 class Command(BaseCommand):
@@ -15,9 +17,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         sweep.started()
-        loops.until_told(_turn, every_seconds=EVERY_SECONDS)
+        self._seldom_at = time.monotonic()
+        loops.until_told(self._turn, every_seconds=EVERY_SECONDS)
 
-
-def _turn() -> None:
-    sweep.sweep()
-    jobs.ring_for_due()
+    def _turn(self) -> None:
+        sweep.sweep()
+        jobs.ring_for_due()
+        notices.ring_for_due()
+        if time.monotonic() >= self._seldom_at:
+            self._seldom_at = time.monotonic() + SELDOM_SECONDS
+            reach.ring_if_old()

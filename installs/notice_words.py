@@ -1,0 +1,87 @@
+"""What notices say. The payload's form is documented in docs/notices.md; its version grows when a field goes."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.timezone import now
+from django.utils.translation import override
+
+from installs.advice import advice_for
+from installs.methods import METHODS
+from installs.models import Install, Notice
+
+VERSION = 1
+
+
+def payload_of(install: Install, kind: Notice.Kind) -> dict[str, Any]:
+    """The JSON of the webhook; the mail is made from the same."""
+    machine = install.machine
+    with override("en"):  # one language for machines that read it, whoever pressed the button
+        failed = kind == Notice.Kind.FAILED
+        return _envelope(kind) | {
+            "data": {
+                "install": install.pk,
+                "is_inspection": install.is_inspection,
+                "machine": machine.name,
+                "cluster": machine.cluster.name if machine.cluster else None,
+                "site": machine.site.name,
+                "is_practice": machine.is_practice,
+                "image": install.image.name if install.image else None,
+                "cause": install.cause if failed else None,
+                "error": install.error if failed else None,
+                "step": install.failed_step or None,
+                "step_label": _label(install) or None,
+                "advice": advice_for(install.cause).text if failed else None,
+                "left_behind": install.left_behind or None,
+                "may_be_written": install.granted_at is not None,
+                "requested_by": install.requested_by,
+                "queued_at": install.queued_at.isoformat(),
+                "ended_at": install.ended_at.isoformat() if install.ended_at else None,
+                "url": address_of(install),
+            }
+        }
+
+
+def test_payload(*, by: str) -> dict[str, Any]:
+    return _envelope(Notice.Kind.TEST) | {"data": {"message": "This is a test notice of Dodai.", "requested_by": by}}
+
+
+def address_of(install: Install) -> str:
+    """Written out: installs also end in the provisioning listener, which does not have the pages' URLs."""
+    return f"{settings.PAGES_URL.rstrip('/')}/installs/{install.pk}/"
+
+
+def subject_of(payload: dict[str, Any]) -> str:
+    data = payload["data"]
+    match payload["type"]:
+        case Notice.Kind.TEST:
+            return "Dodai: test notice"
+        case Notice.Kind.FAILED:
+            what = "inspection" if data["is_inspection"] else "install"
+            return f"Dodai: {what} of {data['machine']} failed ({data['cause']})"
+        case Notice.Kind.INSTALLED:
+            return f"Dodai: {data['machine']} is installed with {data['image']}"
+    return f"Dodai: install of {data['machine']} was cancelled"
+
+
+def text_of(payload: dict[str, Any]) -> str:
+    """The plain text of a mail."""
+    data = payload["data"]
+    if payload["type"] == Notice.Kind.TEST:
+        return f"{data['message']}\nAsked for by {data['requested_by']}.\n"
+    lines = [
+        ("Machine", data["machine"]), ("Cluster", data["cluster"]), ("Image", data["image"]),
+        ("Step", data["step_label"] if data["cause"] else None), ("Cause", data["cause"]), ("Next", data["advice"]),
+        ("Left behind", data["left_behind"]), ("Asked for by", data["requested_by"]), ("Ended at", data["ended_at"]),
+    ]  # fmt: skip
+    facts = "\n".join(f"{name}: {value}" for name, value in lines if value)
+    return f"{data['error'] or subject_of(payload)}\n\n{facts}\n\n{data['url']}\n"
+
+
+def _envelope(kind: Notice.Kind) -> dict[str, Any]:
+    return {"version": VERSION, "type": str(kind.value), "timestamp": now().isoformat()}
+
+
+def _label(install: Install) -> str:
+    method = METHODS.get(install.method)
+    return dict(method.milestones).get(install.failed_step, install.failed_step) if method else ""
