@@ -1,8 +1,8 @@
 """Serves images by digest and ramdisks by version: whole or in ranges, nothing else, and no database.
 
-A machine asks for `/image/<sha256>` or `/ramdisk/<version>/vmlinuz|initrd`. Names are matched before they touch the
-file system, files are opened without following links, and the digest or version is the ETag: content never changes
-under its name.
+A machine asks for `/image/<sha256>` or `/ramdisk/<version>/vmlinuz|initrd`; `/hello/<number>` proves whose server this
+is. Names are matched before they touch the file system, files are opened without following links, and the digest or
+version is the ETag: content never changes under its name.
 """
 
 import os
@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
+
+from dodaiweb import hello
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -30,12 +32,20 @@ def application(data: Path) -> Starlette:
     methods = ["GET", "HEAD"]
     application = Starlette(
         routes=[
+            Route("/hello/{nonce}", _hello, methods=methods),
             Route("/image/{digest}", _image, methods=methods),
             Route("/ramdisk/{version}/{name}", _ramdisk, methods=methods),
         ]
     )
     application.state.data = data
     return application
+
+
+async def _hello(request: Request) -> Response:
+    nonce = request.path_params["nonce"]
+    if not hello.NONCE.fullmatch(nonce):
+        return _not_found()
+    return PlainTextResponse(hello.proof(request.app.state.data, nonce, listener="images"))
 
 
 async def _image(request: Request) -> Response:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 
 from dodaiweb.menu import menu_for, section_of
+from installs import reach
 from installs.models import Install
 from installs.overview import failed_installs
 from installs.sweep import WATCHDOG
@@ -26,6 +27,8 @@ class Navigation:
     failed: int
     watchdog_lost_at: datetime | None
     """When the watchdog was last seen, if that is too long ago; None while all is well or it never ran."""
+    unreachable: str = ""
+    """Why real machines cannot reach Dodai; "" while they can, or nobody has looked."""
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
@@ -43,10 +46,12 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _navigation() -> Navigation:
+    unreachable = (problem.words for site in reach.sites_in_use() for problem in reach.problems(site))
     beat = Beat.objects.filter(pk=WATCHDOG).values_list("at", flat=True).first()
     return Navigation(
         machines=Machine.objects.exclude(state=State.RETIRED).count(),
         running=Install.objects.live().count(),
         failed=failed_installs().count(),
         watchdog_lost_at=beat if beat and beat < now() - WATCHDOG_IS_LATE_AFTER else None,
+        unreachable=next(unreachable, ""),
     )

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from installs import callbacks
 
 urlpatterns = [
+    path("hello/<str:nonce>", callbacks.say_hello),
     path("boot.ipxe", callbacks.ipxe),
     path("pxelinux.cfg/<str:name>", callbacks.pxelinux),
     path("grub.cfg", callbacks.grub_who),

@@ -64,7 +64,7 @@ except mail.MailProblem as problem:
     print(f"dodai: {problem}", file=sys.stderr)
     sys.exit(78)
 
-# Who may sign the certificates of BMCs (Redfish), beside those that the operator accepted; empty: the usual authorities.
+# Who may sign certificates of BMCs (Redfish), beside those that an operator accepted; empty: the usual authorities.
 BMC_CA_FILE = os.environ.get("DODAI_BMC_CA_FILE") or ""
 
 DEBUG = os.environ.get("DODAI_DEBUG") == "1"

@@ -15,6 +15,7 @@ from dodaiweb.listening import Address
 from dodaiweb.options import Options
 from dodaiweb.processes import Child, Restart
 from dodaiweb.supervisor import Supervisor
+from installs import reach
 from machines import key_proof
 
 VALKEY_SECONDS = 20
@@ -88,6 +89,7 @@ def start(supervisor: Supervisor, options: Options, say: Callable[[str], None]) 
     for child in children(options):
         supervisor.start(child)
     supervisor.complete(_once("answer", partial(_require_answers, options)), seconds=ANSWER_SECONDS + 5)
+    supervisor.start(_once("reach", _tell_of_reach, output=lambda line: say(f"WARNING  {line}")))
     return _first_password(supervisor)
 
 
@@ -145,6 +147,13 @@ def _require_answers(options: Options) -> None:
             sys.exit(f"{address.name} did not answer on port {address.port} within {ANSWER_SECONDS} s")
         if status >= 500:
             sys.exit(f"{address.name} answered {path} with an error ({status}); the lines above say why")
+
+
+def _tell_of_reach() -> None:
+    """Beside the start, not in its way: a URL that leads nowhere is told loudly and stops nothing."""
+    for site, problems in reach.check().items():
+        for problem in problems:
+            print(f"machines of {site.name}: {problem.words}")
 
 
 def _first_password(supervisor: Supervisor) -> str | None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from dodaiweb import hello
 from installs import boot, flow, grant, machine_words, scripts, tokens
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
@@ -53,6 +55,12 @@ def text(body: str, status: int = 200) -> HttpResponse:
 
 def not_found(*_args: object, **_kwargs: object) -> HttpResponse:
     return text("not found\n", 404)
+
+
+@for_machines
+def say_hello(request: HttpRequest, nonce: str) -> HttpResponse:
+    """Whoever checks an advertised URL learns that it leads to this Dodai, and nothing else."""
+    return text(hello.proof(settings.DATA, nonce, listener="provision")) if hello.NONCE.fullmatch(nonce) else not_found()
 
 
 @for_machines

@@ -5,19 +5,19 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
-from installs import ramdisk
+from installs import ramdisk, reach
 from installs.methods import METHODS
 from installs.models import Image, Install
 from machines import lifecycle
 from machines.models import Disk, Machine
 
 MIB = 1 << 20
-ON_THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 BOOT_PARTITIONS_BYTES = 66 * MIB  # BIOS boot, ESP and alignment
+PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
 FREE_SHARE = 1.05  # a file system needs some room of its own
 LAB_ARGS, REAL_ARGS = "console=tty0 console=ttyS0,115200n8", "console=ttyS0,115200n8 console=tty0"
 
@@ -33,6 +33,8 @@ class Plan:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     frozen: dict[str, Any] = field(default_factory=dict)
+    typed_because: str = ""
+    """Why the name of the machine must be typed before this may start; "" when a click will do."""
 
     @property
     def is_possible(self) -> bool:
@@ -45,25 +47,32 @@ class Plan:
 
     @property
     def needs_typed_name(self) -> bool:
-        return self.machine.state in (lifecycle.State.IN_USE, lifecycle.State.WARM)
+        return bool(self.typed_because)
 
 
 def for_install(machine: Machine, image: Image) -> Plan:
     problems, warnings = _machine_problems(machine), []
     disk = _root_disk(machine, problems)
     if image.retired_at:
-        problems.append(f"The image {image.name} is retired: choose another one.")
+        problems.append(_("The image %(image)s is retired: choose another one.") % {"image": image.name})
     if image.method not in METHODS:
-        problems.append(f"The image names the method {image.method!r}, which this Dodai does not have.")
+        problems.append(
+            _("The image names the method %(method)s, which this Dodai does not have.") % {"method": image.method}
+        )
     if not image_file(image).exists():
-        problems.append(f"The file of {image.name} is missing ({image_file(image)}): import the image again.")
+        problems.append(
+            _("The file of %(image)s is missing (%(path)s): import the image again.")
+            % {"image": image.name, "path": image_file(image)}
+        )
     memory = machine.facts.get("memory_bytes")
     if isinstance(memory, int) and memory < image.min_memory_mib * MIB:
-        problems.append(f"{image.name} needs {image.min_memory_mib} MiB of memory, {machine.name} has {memory // MIB}.")
+        problems.append(
+            _("%(image)s needs %(needed)s MiB of memory, %(name)s has %(found)s.")
+            % {"image": image.name, "needed": image.min_memory_mib, "name": machine.name, "found": memory // MIB}
+        )
     layout = _layout(image, disk, problems)
     if disk and disk.signatures:
-        kinds = sorted({str(item.get("type")) for item in disk.signatures if item.get("type")})
-        warnings.append(f"The disk carries {', '.join(kinds)}: all of it will be lost.")
+        warnings.append(_("The disk carries %(what)s: all of it will be lost.") % {"what": ", ".join(_kinds(disk))})
     frozen = _common(machine, problems) | {
         "method": image.method,
         "image": _image_words(machine, image),
@@ -71,12 +80,13 @@ def for_install(machine: Machine, image: Image) -> Plan:
         "layout": layout,
         "image_kernel_args": image.kernel_args,
     }
-    return Plan(machine, image, image.method, disk, problems, warnings, frozen)
+    because = _why_typed(machine, disk)
+    return Plan(machine, image, image.method, disk, problems, warnings, frozen, typed_because=because)
 
 
 def for_inspection(machine: Machine) -> Plan:
     problems = _machine_problems(machine, needs_inspection=False)
-    warnings = ["The machine will be switched off."] if machine.state == lifecycle.State.IN_USE else []
+    warnings = [_("The machine will be switched off.")] if machine.state == lifecycle.State.IN_USE else []
     frozen = _common(machine, problems) | {"method": "inspect"}
     return Plan(machine, None, "inspect", None, problems, warnings, frozen)
 
@@ -86,37 +96,60 @@ def image_file(image: Image) -> Path:
     return path
 
 
+def _why_typed(machine: Machine, disk: Disk | None) -> str:
+    """Somebody may be using it: by its state, or because its disk holds what Dodai never wrote there."""
+    if machine.state in (lifecycle.State.IN_USE, lifecycle.State.WARM):
+        state = str(lifecycle.State(machine.state).label).lower()
+        return _("%(name)s is %(state)s.") % {"name": machine.name, "state": state}
+    data = [kind for kind in _kinds(disk) if kind not in PARTITION_TABLES] if disk else []
+    if data and not Install.objects.filter(machine=machine, granted_at__isnull=False).exists():
+        return _("Its disk carries %(what)s, which Dodai did not write.") % {"what": ", ".join(data)}
+    return ""
+
+
+def _kinds(disk: Disk) -> list[str]:
+    return sorted({str(item.get("type")) for item in disk.signatures if isinstance(item, dict) and item.get("type")})
+
+
 def _machine_problems(machine: Machine, *, needs_inspection: bool = True) -> list[str]:
-    problems = []
+    problems, name = [], {"name": machine.name}
     live = Install.objects.live().filter(machine=machine).first()
     if live:
-        problems.append(f"{machine.name} is in the hands of {live} (asked by {live.requested_by}): cancel that first.")
-    elif machine.state not in lifecycle.INSTALLABLE:
         problems.append(
-            f"{machine.name} is {lifecycle.State(machine.state).label.lower()}, nothing can be installed on it."
+            _("%(name)s is in the hands of %(install)s (asked by %(who)s): cancel that first.")
+            % {"name": machine.name, "install": live, "who": live.requested_by}
+        )
+    elif machine.state not in lifecycle.INSTALLABLE:
+        state = str(lifecycle.State(machine.state).label).lower()
+        problems.append(
+            _("%(name)s is %(state)s, nothing can be installed on it.") % {"name": machine.name, "state": state}
         )
     if machine.protected:
-        problems.append(f"{machine.name} is protected: take the protection off in the inventory first.")
+        problems.append(_("%(name)s is protected: take the protection off in the inventory first.") % name)
     if not hasattr(machine, "bmc"):
-        problems.append(f"{machine.name} has no power driver: choose one in the inventory.")
+        problems.append(_("%(name)s has no power driver: choose one in the inventory.") % name)
     if not machine.interfaces.exists():
-        problems.append(f"{machine.name} has no network card in the inventory: enter the MAC it boots from.")
+        problems.append(_("%(name)s has no network card in the inventory: enter the MAC it boots from.") % name)
     if needs_inspection and machine.inspected_at is None:
-        problems.append(f"{machine.name} was never looked at from inside: inspect it, so that its disks are known.")
+        problems.append(_("%(name)s was never looked at from inside: inspect it, so that its disks are known.") % name)
     return problems
 
 
 def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
     roots = list(machine.disks.filter(is_root=True))
     if len(roots) != 1:
-        found = ", ".join(f"{disk} ({disk.path})" for disk in machine.disks.all()) or "none"
+        found = ", ".join(f"{disk} ({disk.path})" for disk in machine.disks.all()) or _("none")
         problems.append(
-            f"{len(roots)} disks of {machine.name} are marked as root disk, it must be one. Its disks: {found}."
+            _("%(count)s disks of %(name)s are marked as root disk, it must be one. Its disks: %(found)s.")
+            % {"count": len(roots), "name": machine.name, "found": found}
         )
         return None
     disk = roots[0]
     if not disk.path:
-        problems.append(f"The root disk {disk} was not in {machine.name} at its last inspection: inspect it again.")
+        problems.append(
+            _("The root disk %(disk)s was not in %(name)s at its last inspection: inspect it again.")
+            % {"disk": disk, "name": machine.name}
+        )
     return disk
 
 
@@ -129,11 +162,13 @@ def _layout(image: Image, disk: Disk | None, problems: list[str]) -> dict[str, i
     needed = least_root + sizes["swap"] + sizes["ephemeral"] + sizes["kdump"] + BOOT_PARTITIONS_BYTES
     if needed > disk.size_bytes:
         problems.append(
-            f"{image.name} needs {needed // MIB} MiB with its partitions, the disk {disk} has {disk.size_bytes // MIB}."
+            _("%(image)s needs %(needed)s MiB with its partitions, the disk %(disk)s has %(found)s.")
+            % {"image": image.name, "needed": needed // MIB, "disk": disk, "found": disk.size_bytes // MIB}
         )
     if sizes["root"] and sizes["root"] < image.unpacked_bytes * FREE_SHARE:
         problems.append(
-            f"The root of {image.name} is {sizes['root'] // MIB} MiB, but its files are {image.unpacked_bytes // MIB}."
+            _("The root of %(image)s is %(root)s MiB, but its files are %(files)s.")
+            % {"image": image.name, "root": sizes["root"] // MIB, "files": image.unpacked_bytes // MIB}
         )
     return sizes
 
@@ -142,16 +177,15 @@ def _common(machine: Machine, problems: list[str]) -> dict[str, Any]:
     """What the ramdisk needs whatever it does."""
     built = _ramdisk(machine)
     if built is None:
-        problems.append("The ramdisk is not built yet: wait for it, or run `python3 manage.py ramdisk build`.")
+        problems.append(_("The ramdisk is not built yet: wait for it, or run `python3 manage.py ramdisk build`."))
     site = machine.site
-    if not site.is_practice and urlsplit(site.provision_url or settings.PROVISION_URL).hostname in ON_THIS_COMPUTER:
-        problems.append("Dodai listens on this computer only, no machine can reach it: start it with --provision-host.")
+    problems.extend(reach.why_refused(site))
     consoles = LAB_ARGS if site.is_practice else REAL_ARGS
     extra = machine.type.kernel_args if machine.type else ""
     return {
         "attempt": {"machine": machine.name, "serial": machine.serial},
-        "provision_url": site.provision_url or settings.PROVISION_URL,
-        "image_url": site.image_url or settings.IMAGE_URL,
+        "provision_url": reach.urls(site)["provision"],
+        "image_url": reach.urls(site)["images"],
         "ramdisk": built.version if built else "",
         "kernel_args": f"{consoles} {extra}".strip(),
         "boot_order": machine.boot_order,

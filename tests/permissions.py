@@ -96,6 +96,7 @@ class Scene:
             self.clients[role].force_login(user)
         self.values: dict[str, Any] = {
             "name": machine.name, "number": install.pk, "mac": "52:54:00:00:00:01", "token": "A" * 43,
+            "nonce": "0" * 32,
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
             "verb": "inspect", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
             "content_type_id": ContentType.objects.get_for_model(machine).pk,
