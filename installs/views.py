@@ -1,6 +1,9 @@
 """Pages and buttons of installs, images and plans."""
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -11,14 +14,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from installs import actions, logs, overview, plan, timeline
 from installs.advice import advice_for
+from installs.forecast import forecast
 from installs.lifecycle import LIVE, State
 from installs.methods import METHODS
 from installs.models import Image, Install
+from installs.network_words import network_words
 from installs.words import done_label, event_words, noun, words_for
 from machines import hardware
 from machines.console import console_tail
@@ -36,7 +42,8 @@ operating = permission_required("machines.operate_machine", raise_exception=True
 @never_cache
 @seeing
 def plan_page(request: HttpRequest, name: str) -> HttpResponse:
-    machine = get_object_or_404(Machine.objects.select_related("site", "type", "bmc"), name=name)
+    known = Machine.objects.select_related("site", "type", "bmc", "cluster__vlan")
+    machine = get_object_or_404(known, name=name)
     if request.method == "POST":
         return _start(request, machine)
     return _show_plan(request, machine, _chosen_image(request.GET.get("image", "")))
@@ -46,10 +53,11 @@ def plan_page(request: HttpRequest, name: str) -> HttpResponse:
 def _start(request: HttpRequest, machine: Machine) -> HttpResponse:
     image = _chosen_image(request.POST.get("image", ""))
     if image is None:
-        messages.error(request, "Choose an image first.")
+        messages.error(request, _("Choose an image first."))
         return redirect("plan", machine.name)
     if plan.for_install(machine, image).needs_typed_name and request.POST.get("typed", "").strip() != machine.name:
-        messages.error(request, f"Type the name of the machine, {machine.name}, to wipe what is on it.")
+        said = _("Type the name of the machine, %(name)s, to wipe what is on it.") % {"name": machine.name}
+        messages.error(request, said)
         return _show_plan(request, machine, image, status=422)
     try:
         install = actions.start_install(
@@ -69,6 +77,11 @@ def _show_plan(request: HttpRequest, machine: Machine, image: Image | None, *, s
     values = {
         "machine": machine, "images": images, "image": image, "plan": made, "methods": METHODS,
         "contents": hardware.disk_contents(made.disk) if made and made.disk else "",
+        "power": hardware.power_words(machine),
+        "last": Install.objects.real_installs().filter(machine=machine).select_related("image").first(),
+        "forecast": forecast(machine, image) if image else None,
+        "network": network_words(machine),
+        "boot_match": _boot_match(machine, image) if image else None,
     }  # fmt: skip
     return render(request, "installs/plan.html", values, status=status)
 
@@ -87,7 +100,8 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
     if not request.user.has_perm(needed):
         raise PermissionDenied
     if ended.image and plan.for_install(ended.machine, ended.image).needs_typed_name:
-        messages.info(request, f"{ended.machine.name} is in use: look at the plan and type its name to wipe it.")
+        because = plan.for_install(ended.machine, ended.image).typed_because
+        messages.info(request, because + " " + _("Look at the plan and type its name to wipe it."))
         return redirect(reverse("plan", args=[ended.machine.name]) + f"?image={ended.image_id}")
     return _attempt(request, ended.machine, lambda: actions.retry(ended, by=request.user.get_username()))
 
@@ -98,7 +112,7 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
     live = get_object_or_404(Install.objects.select_related("machine"), pk=number)
     try:
         actions.cancel(live, by=request.user.get_username())
-        messages.success(request, "Cancelled: it ends once the machine can do no more harm.")
+        messages.success(request, _("Cancelled: it ends once the machine can do no more harm."))
     except actions.Refused as exc:
         messages.error(request, str(exc))
     return redirect("install", live.pk)
@@ -188,6 +202,13 @@ def _attempt(request: HttpRequest, machine: Machine, start: Callable[[], Install
     except actions.Refused as exc:
         messages.error(request, str(exc))
         return redirect("machine", machine.name)
+
+
+def _boot_match(machine: Machine, image: Image) -> Any:
+    """Whether the image has what this machine needs to boot; None where nothing can tell."""
+    if find_spec("installs.boot_match") is None:
+        return None
+    return import_module("installs.boot_match").match(image, machine)
 
 
 def _chosen_image(number: str) -> Image | None:

@@ -95,7 +95,7 @@ def test_without_a_known_image_nothing_starts(operator, machine, image, number):
 def test_a_machine_in_use_wants_its_name_typed(operator, machine, image):
     Machine.objects.update(state="in_use")
     form = shown_form(operator, machine, image)
-    assert "Type its name to wipe it" in text_of(operator.get("/machines/node1/install/"))
+    assert "node1 is in use. Type its name, node1, to wipe it" in text_of(operator.get("/machines/node1/install/"))
     for typed in ({}, {"typed": "node2"}, {"typed": "NODE1"}):
         assert press(operator, machine, form | typed).status_code == 422
     assert not Install.objects.exists()
@@ -160,3 +160,65 @@ def test_what_has_ended_cannot_be_cancelled_and_that_is_said(operator, machine, 
 def test_inspecting_starts_an_inspection(operator, machine):
     operator.post("/machines/node1/inspect/")
     assert Install.objects.get().is_inspection
+
+
+def test_the_plan_says_who_used_it_last_and_what_it_is_now(operator, machine, image):
+    scenes.installed(machine, image)
+    Machine.objects.update(owner="storage team", notes="bring a ladder")
+    said = text_of(operator.get("/machines/node1/install/"))
+    for words in ("State In use", "Owner storage team", "Last install debian by ada", "Notes bring a ladder"):
+        assert words in said
+
+
+def test_the_plan_says_that_no_port_is_moved(operator, machine, image):
+    from machines.models import Cluster, Vlan
+
+    assert "Dodai moves no switch port: every card stays in the VLAN it is in now. It is in no cluster." in text_of(
+        operator.get("/machines/node1/install/")
+    )
+    cluster = Cluster.objects.create(name="web", vlan=Vlan.objects.create(vid=30, name="storage"))
+    Machine.objects.update(cluster=cluster)
+    machine.interfaces.update(switch="leaf-3", switch_port="7")
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "Its cluster web is on VLAN 30 storage: if its ports are not there, somebody must move them." in said
+    assert "52:54:00:00:00:01 is cabled to leaf-3, port 7." in said
+
+
+def test_the_expected_time_is_a_guess_until_it_was_measured(operator, machine, image):
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "734 MB to fetch, 629 MB to write" in said
+    assert "a guess from its size: this image was never installed here" in said
+    other = installing.make_machine("node2", number=2)
+    scenes.spread(scenes.installed(other, image), 6)
+    assert "median of 1 install of this image on all models" in text_of(operator.get("/machines/node1/install/"))
+
+
+def test_the_same_model_counts_more_once_it_was_seen_often(machine, image):
+    from installs.forecast import forecast
+
+    for number, product in ((2, "X11"), (3, "X11"), (4, "X11"), (5, "slow")):
+        other = installing.make_machine(f"node{number}", number=number, facts={"product": product})
+        scenes.spread(scenes.installed(other, image), 60 if product == "slow" else 6)
+    machine.facts = {"product": "X11"}
+    found = forecast(machine, image)
+    assert (found.is_measured, found.basis) == (True, "median of 3 installs of this image on X11")
+    machine.facts = {"product": "unseen"}
+    assert forecast(machine, image).basis == "median of 4 installs of this image on all models"
+
+
+def test_a_disk_with_the_data_of_others_wants_the_name_typed(operator, machine, image):
+    machine.disks.update(signatures=[{"type": "gpt"}, {"type": "LVM2_member"}])
+    form = shown_form(operator, machine, image)
+    assert "Its disk carries LVM2_member, which Dodai did not write. Type its name, node1" in text_of(
+        operator.get("/machines/node1/install/")
+    )
+    assert press(operator, machine, form).status_code == 422
+    assert press(operator, machine, form | {"typed": "node1"}).status_code == 302
+
+
+def test_what_dodai_wrote_itself_or_a_bare_partition_table_needs_no_typing(operator, machine, image):
+    machine.disks.update(signatures=[{"type": "gpt"}])
+    assert "Type its name" not in text_of(operator.get("/machines/node1/install/"))
+    scenes.failed(machine, image)
+    machine.disks.update(signatures=[{"type": "ext4"}])
+    assert "Type its name" not in text_of(operator.get("/machines/node1/install/"))
