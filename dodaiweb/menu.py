@@ -53,7 +53,7 @@ MENU = (
         Entry("admin:index", "settings", _("Admin"), STAFF),
     )),
 )  # fmt: skip
-SECTIONS = {"plan": "machines", "plan_many": "machines", "inventory": "inventory_import"}
+SECTIONS = {"plan": "machines", "plan_many": "machines", "many": "machines", "inventory": "inventory_import"}
 """URLs whose entry cannot be told from their name."""
 
 

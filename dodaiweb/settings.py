@@ -162,6 +162,8 @@ LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True
 
+MANY_INSTALLS = int(os.environ.get("DODAI_MANY_INSTALLS") or 20)  # machines that one click may install
+
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 
 LOGGING = {

@@ -75,7 +75,7 @@ def lab_children(options: Options) -> list[Child]:
     return [
         # Last: a call to a practice server's BMC that is under way would wait out the BMC's end for seconds.
         _command("lab", "run", "--count", count, *ports, "--server-host", listener.reachable_host, last=True),
-        _command("prepare", "--lab", count, restart=Restart.ON_FAILURE, tries=PREPARE_TRIES),
+        _command("prepare", "--lab", count, "--keep", restart=Restart.ON_FAILURE, tries=PREPARE_TRIES),
     ]
 
 

@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import machine_page, views
+from dodaiweb import machine_list, machine_page, many_pages, views
 
 urlpatterns = [
     path("login/", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
@@ -15,7 +15,14 @@ urlpatterns = [
     path("language/", login_not_required(require_POST(set_language)), name="set_language"),
     path("admin/", admin.site.urls),
     path("", views.fleet, name="fleet"),
-    path("machines/", views.machines, name="machines"),
+    path("practice/remove/", views.practice_remove, name="practice_remove"),
+    path("practice/return/", views.practice_return, name="practice_return"),
+    path("machines/", machine_list.machines, name="machines"),
+    path("machines/ids.json", machine_list.machine_ids, name="machine_ids"),
+    path("machines/list.csv", machine_list.machines_csv, name="machines_csv"),
+    path("many/install/", many_pages.plan_many, name="plan_many"),
+    path("many/results/", many_pages.many_results, name="many_results"),
+    path("many/<slug:verb>/", many_pages.many_page, name="many"),
     path("machines/<slug:name>/", machine_page.machine, name="machine"),
     path("machines/<slug:name>/set-aside/", machine_page.set_aside, name="set_aside"),
     path("machines/<slug:name>/take-back/", machine_page.take_back, name="take_back"),

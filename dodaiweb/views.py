@@ -1,19 +1,18 @@
 """Pages that show machines and installs together. They read rows, and never talk to a BMC."""
 
+from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from installs import overview
+from installs import attention, overview, practice
 from installs.practice_words import practice_words
 from machines import fleet as fleets
-from machines import hardware, table
-from machines.lifecycle import State
 
-ATTENTION_SHOWN = 8
 RUNNING_SHOWN = 8
 BY = ("state", "power", "cluster")
 
@@ -26,33 +25,38 @@ seeing = permission_required("machines.view_machine", raise_exception=True)
 def fleet(request: HttpRequest) -> HttpResponse:
     moment = now()
     running, failed = overview.running_installs(now=moment), list(overview.failed_installs())
-    units = fleets.units_of_fleet(overview.doing_by_machine(running, failed), now=moment)
+    units = fleets.units_of_fleet(overview.doing_by_machine(running, failed), moment=moment)
+    counters = fleets.count(units)
+    counted = [row for row in running if not (counters.kind and row.install.machine.is_practice)]
     return render(request, "fleet.html", {
-        "counters": fleets.count(units),
+        "counters": counters,
         "racks": fleets.racks_of(units),
         "clusters": fleets.clusters_of(units),
         "is_dense": len(units) > fleets.DENSE_ABOVE,
         "shows_names": len(units) <= fleets.NAMED_UP_TO,
         "by": request.GET.get("by") if request.GET.get("by") in BY else BY[0],
-        "running": running[:RUNNING_SHOWN],
-        "running_count": len(running),
-        "attention": overview.described(failed[:ATTENTION_SHOWN]),
+        "running": sorted(running, key=lambda row: not row.is_late)[:RUNNING_SHOWN],
+        "running_count": len(counted),
+        "running_more": max(len(running) - RUNNING_SHOWN, 0),
+        "late_count": sum(row.is_late for row in counted),
+        "attention": attention.grouped(failed),
         "practice": practice_words(),
+        "power_labels": fleets.POWER_LABELS,
+        "look_labels": fleets.LOOK_LABELS,
     })  # fmt: skip
 
 
-@require_safe
-@never_cache
-@seeing
-def machines(request: HttpRequest) -> HttpResponse:
-    filters = table.filters_from(request.GET)
-    failed = list(overview.failed_installs())
-    shown = table.table(filters, failed={install.machine_id for install in failed})
-    return render(request, "machines/list.html", {
-        "table": shown,
-        "filters": filters,
-        "states": State,
-        "running": {run.install.machine_id: run for run in overview.running_installs(now=now())},
-        "failed": {install.machine_id: install for install in failed},
-        "power_words": hardware.power_words,
-    })  # fmt: skip
+@require_POST
+@permission_required("machines.change_machine", raise_exception=True)
+def practice_remove(request: HttpRequest) -> HttpResponse:
+    practice.remove(by=request.user.get_username())
+    messages.success(request, _("The practice servers are removed. Connect real servers can bring them back."))
+    return redirect("fleet")
+
+
+@require_POST
+@permission_required("machines.change_machine", raise_exception=True)
+def practice_return(request: HttpRequest) -> HttpResponse:
+    practice.bring_back()
+    messages.success(request, _("The practice servers are coming back."))
+    return redirect("fleet")

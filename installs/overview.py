@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Max
+from django.utils.translation import gettext
 
-from installs.advice import Advice, advice_for
 from installs.lifecycle import State
 from installs.models import Event, Install, InstallQuerySet
 from installs.timeline import TRACE_KINDS, Mark, current, share_done, timeline
+from installs.usual import is_late, usual_times
 from installs.words import short_words
 from machines.fleet import Doing
 from machines.lifecycle import State as MachineState
+
+NOT_LISTED = ("plan", "script", "error_detail")  # long, and shown on an install's own page only
 
 
 @dataclass(frozen=True)
@@ -24,40 +27,38 @@ class Row:
     share: float
     step: int
     steps: int
+    usual: timedelta | None = None
+    is_late: bool = False
 
     @property
     def percent(self) -> int:
         return int(100 * self.share)
 
 
-@dataclass(frozen=True)
-class Failed:
-    install: Install
-    mark: str
-    advice: Advice
-
-
-def running_installs(*, now: datetime) -> list[Row]:
-    """Oldest first. Two queries."""
-    return rows_of(list(Install.objects.live().select_related("machine__site", "image").order_by("pk")), now=now)
+def running_installs(*, now: datetime, machines: Iterable[int] | None = None) -> list[Row]:
+    """Oldest first; of these machines only, if some are named. Three queries, however many there are."""
+    live = Install.objects.live().select_related("machine__site", "image").order_by("pk")
+    if machines is not None:
+        live = live.filter(machine__in=machines)
+    return rows_of(list(live.defer(*NOT_LISTED)), now=now)
 
 
 def rows_of(installs: list[Install], *, now: datetime) -> list[Row]:
-    """Any installs as lists show them. One query."""
-    return [_row(install, marks, now) for install, marks in with_marks(installs)]
+    """Any installs as lists show them. Two queries."""
+    times = usual_times([install for install in installs if install.is_live])
+    return [_row(install, marks, now, times.of(install)) for install, marks in with_marks(installs)]
 
 
 def failed_installs() -> InstallQuerySet:
     """The last attempts of machines that failed and that nobody has tried again; retired machines do not count."""
     last = Install.objects.order_by().values("machine").annotate(last=Max("pk")).values("last")
     failed = Install.objects.filter(pk__in=last, state=State.FAILED).exclude(machine__state=MachineState.RETIRED)
-    return failed.select_related("machine__site", "image").order_by("-ended_at")
+    return failed.select_related("machine__site", "image").order_by("-ended_at").defer(*NOT_LISTED)
 
 
-def described(failed: Iterable[Install]) -> list[Failed]:
-    """Failed installs with the mark they stopped at and the next click. One query."""
-    marked = with_marks(list(failed))
-    return [Failed(install, current(marks).label, advice_for(install.cause)) for install, marks in marked]
+def causes_of_failures() -> dict[int, str]:
+    """Machine -> why its last attempt failed, for all of `failed_installs`. One query."""
+    return dict(failed_installs().order_by().values_list("machine_id", "cause"))
 
 
 def with_marks(installs: list[Install]) -> list[tuple[Install, list[Mark]]]:
@@ -71,7 +72,8 @@ def with_marks(installs: list[Install]) -> list[tuple[Install, list[Mark]]]:
 
 def doing_by_machine(running: Iterable[Row], failed: Iterable[Install]) -> dict[int, Doing]:
     """For the maps and tables of machines."""
-    doing = {install.machine_id: Doing(f"Failed: {install.cause}", failed=True) for install in failed}
+    words = gettext("Failed: %(cause)s")
+    doing = {install.machine_id: Doing(words % {"cause": install.cause}, failed=True) for install in failed}
     doing |= {run.install.machine_id: Doing(run.words, share=run.share) for run in running}
     return doing
 
@@ -82,6 +84,7 @@ def place_in_queue(install: Install) -> int:
     return before.count()
 
 
-def _row(install: Install, marks: list[Mark], now: datetime) -> Row:
+def _row(install: Install, marks: list[Mark], now: datetime, usual: timedelta | None) -> Row:
     step = marks.index(current(marks)) + 1
-    return Row(install, short_words(install, marks, now=now), share_done(marks, install), step, len(marks))
+    words, share = short_words(install, marks, now=now), share_done(marks, install)
+    return Row(install, words, share, step, len(marks), usual, is_late(install, usual, now=now))

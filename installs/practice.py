@@ -1,26 +1,86 @@
 """Enters the lab's practice servers and their image into the inventory, as if an operator had."""
 
+import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.timezone import now
 
 from installs import actions, plan, ramdisk
 from installs.images import add_image
 from installs.models import Image, Install
 from installs.watching import follow
-from lab import profiles, tiny
+from lab import control, profiles, tiny
+from lab.errors import NotRunning
+from machines import doorbell
 from machines.lifecycle import State
 from machines.models import Bmc, BootOrder, Disk, Interface, Machine, MachineType, Site
 
 SITE, BY = "practice", "dodai"
 RACK = "Practice"
 TINY_SWAP_MIB = 64
+LOOK_EVERY_SECONDS = 3.0
 
 Say = Callable[[str], None]
+
+
+def keep(count: int, say: Say) -> None:
+    """Have practice servers while they are wanted, and none otherwise, for ever.
+
+    The site's row says which; this process only follows it, so that a restart changes nothing.
+    """
+    settled = None
+    while True:
+        settled = settle(count, say, settled)
+        connection.close()
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def settle(count: int, say: Say, settled: bool | None) -> bool | None:
+    """One look: prepare them or put them away if that is not done. What is settled now; None: look again."""
+    wanted = is_wanted()
+    if wanted == settled:
+        return settled
+    if wanted:
+        prepare(count, say)
+        return True
+    return False if put_away(say) else None
+
+
+def is_wanted() -> bool:
+    """Whether nobody has removed the practice servers."""
+    return not Site.objects.filter(is_practice=True, closed_at__isnull=False).exists()
+
+
+def remove(*, by: str) -> None:
+    """Take the practice servers out of the fleet, for good; what was done with them stays in the history."""
+    Site.objects.filter(is_practice=True).update(closed_at=now())
+    for install in Install.objects.live().filter(machine__site__is_practice=True):
+        with contextlib.suppress(actions.Refused):  # it has just ended by itself
+            actions.cancel(install, by=by)
+    retire_others(set())
+    doorbell.tell_pages()
+
+
+def bring_back() -> None:
+    """Want them again. The process that keeps them does the rest."""
+    Site.objects.filter(is_practice=True).update(closed_at=None)
+    doorbell.tell_pages()
+
+
+def put_away(say: Say) -> bool:
+    """Switch off what runs in the lab and retire what was still busy. False: some are, try again."""
+    retire_others(set())
+    with contextlib.suppress(NotRunning):
+        control.ask(settings.DATA, "stop")
+    if Machine.objects.practice().exclude(state=State.RETIRED).exists():
+        return False
+    say("The practice servers are removed; Connect real servers has a button that brings them back.")
+    return True
 
 
 def prepare(count: int, say: Say) -> None:
@@ -70,7 +130,7 @@ def register(profile: profiles.Profile) -> Machine:
 
 def retire_others(kept: set[str]) -> None:
     """Practice servers that the lab no longer has stay in the history, and nothing is tried on them."""
-    gone = Machine.objects.practice().exclude(name__in=kept).exclude(state=State.INSTALLING)
+    gone = Machine.objects.practice().exclude(name__in=kept).exclude(pk__in=Install.objects.live().values("machine"))
     gone.update(state=State.RETIRED)
 
 

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.timezone import now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from machines.lifecycle import State
 from machines.models import POWER_IS_STALE_AFTER, Machine
 from machines.power.base import Power
 
 DENSE_ABOVE = 600  # machines; beyond that one tile a rack, one SVG path a colour
+NO_RACK = "-"
 NAMED_UP_TO = 60  # machines; up to here each carries its name in the map
 
 LOOKS: dict[str, str] = {
@@ -19,6 +24,11 @@ LOOKS: dict[str, str] = {
     State.ASIDE: "maintenance", State.BROKEN: "maintenance", State.RETIRED: "maintenance",
 }  # fmt: skip
 """Machine state -> how it is drawn."""
+LOOK_LABELS = {
+    "installed": _("in use"), "installing": _("at work"), "failed": _("failed"), "ready": _("free"), "new": _("new"),
+    "maintenance": _("set aside"),
+}  # fmt: skip
+POWER_LABELS = {Power.ON: _("on"), Power.OFF: _("off"), Power.UNKNOWN: _("unknown")}
 
 
 @dataclass(frozen=True)
@@ -52,25 +62,42 @@ class Unit:
 
 @dataclass(frozen=True)
 class Counters:
+    """Of the real machines; of the practice servers where there is nothing else (`is_practice_only`)."""
+
     machines: int
     racks: int
     powered_on: int
     power_readable: int
     no_reply: int
-    installed: int
+    in_use: int
+    warm: int
     busy: int
     failed: int
     free: int
     new: int
     aside: int
     practice: int
+    is_practice_only: bool
     oldest_reading: datetime | None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether some reading is too old to be believed."""
+        return self.oldest_reading is not None and self.oldest_reading < now() - POWER_IS_STALE_AFTER
+
+    @property
+    def kind(self) -> str:
+        """The filter of the machine list that shows what is counted here; "" where that is all machines."""
+        return "real" if self.practice and not self.is_practice_only else ""
 
 
 @dataclass(frozen=True)
 class Rack:
+    """`key` is how the list of machines is asked for it."""
+
     name: str
     units: Sequence[Unit]
+    key: str = NO_RACK
 
     def paths(self, by: str) -> dict[str, str]:
         """Colour key -> SVG path over a column one wide and a unit high each."""
@@ -82,7 +109,11 @@ class Rack:
     @property
     def label(self) -> str:
         counted = Counter(unit.look for unit in self.units)
-        return ", ".join(f"{number} {look}" for look, number in sorted(counted.items()))
+        return ", ".join(f"{number} {LOOK_LABELS[look]}" for look, number in sorted(counted.items()))
+
+    @property
+    def is_practice(self) -> bool:
+        return all(unit.is_practice for unit in self.units)
 
     @property
     def has_failed(self) -> bool:
@@ -102,43 +133,48 @@ def colour_key(unit: Unit, by: str) -> str:
     return {"power": unit.power, "cluster": unit.colour or "none"}.get(by, unit.look)
 
 
-def units_of_fleet(doing: Mapping[int, Doing], *, now: datetime) -> list[Unit]:
+def units_of_fleet(doing: Mapping[int, Doing], *, moment: datetime) -> list[Unit]:
     """All machines but the retired ones. One query."""
     rows = Machine.objects.exclude(state=State.RETIRED).values_list(
         "pk", "name", "state", "power_state", "power_seen_at", "power_error", "rack", "unit", "cluster__name",
         "cluster__colour", "site__is_practice",
     )  # fmt: skip
-    return [_unit(row, doing.get(row[0]), now) for row in rows]
+    stale_before = moment - POWER_IS_STALE_AFTER
+    return [_unit(row, doing.get(row[0]), stale_before) for row in rows]
 
 
 def count(units: Iterable[Unit]) -> Counters:
-    units = list(units)
-    states, looks = Counter(unit.state for unit in units), Counter(unit.look for unit in units)
-    read = [unit.power_seen_at for unit in units if unit.power_seen_at]
+    everything = list(units)
+    practice = sum(unit.is_practice for unit in everything)
+    counted = [unit for unit in everything if not unit.is_practice] or everything
+    states, looks = Counter(unit.state for unit in counted), Counter(unit.look for unit in counted)
     return Counters(
-        machines=len(units),
-        racks=len({unit.rack for unit in units if unit.rack}),
-        powered_on=sum(unit.power == Power.ON for unit in units),
-        power_readable=sum(unit.power != Power.UNKNOWN for unit in units),
-        no_reply=sum(unit.has_power_error for unit in units),
-        installed=states[State.IN_USE] + states[State.WARM],
+        machines=len(counted),
+        racks=len({unit.rack for unit in counted if unit.rack}),
+        powered_on=sum(unit.power == Power.ON for unit in counted),
+        power_readable=sum(unit.power != Power.UNKNOWN for unit in counted),
+        no_reply=sum(unit.has_power_error for unit in counted),
+        in_use=states[State.IN_USE],
+        warm=states[State.WARM],
         busy=looks["installing"],
         failed=looks["failed"],
         free=states[State.FREE],
         new=states[State.NEW],
         aside=states[State.ASIDE] + states[State.BROKEN],
-        practice=sum(unit.is_practice for unit in units),
-        oldest_reading=min(read, default=None),
+        practice=practice,
+        is_practice_only=practice == len(everything) > 0,
+        oldest_reading=min((unit.power_seen_at for unit in counted if unit.power_seen_at), default=None),
     )
 
 
 def racks_of(units: Iterable[Unit]) -> list[Rack]:
-    """Racks by name as people count (R2 before R10), machines without one last."""
+    """Racks by name as people count (R2 before R10), machines without one last, practice servers after them all."""
     by_rack: dict[str, list[Unit]] = {}
     for unit in units:
         by_rack.setdefault(unit.rack, []).append(unit)
-    ordered = sorted(by_rack, key=lambda name: (not name, _natural(name)))
-    return [Rack(name or "No rack", sorted(by_rack[name], key=_place)) for name in ordered]
+    practice = {name for name, members in by_rack.items() if all(unit.is_practice for unit in members)}
+    ordered = sorted(by_rack, key=lambda name: (name in practice, not name, _natural(name)))
+    return [Rack(name or gettext("No rack"), sorted(by_rack[name], key=_place), name or NO_RACK) for name in ordered]
 
 
 def clusters_of(units: Iterable[Unit]) -> list[ClusterShare]:
@@ -155,14 +191,14 @@ def _shares(looks: list[str]) -> list[tuple[str, int, float]]:
     return [(look, number, 100 * number / len(looks)) for look, number in Counter(looks).most_common()]
 
 
-def _unit(row: tuple, doing: Doing | None, now: datetime) -> Unit:  # type: ignore[type-arg]
+def _unit(row: tuple, doing: Doing | None, stale_before: datetime) -> Unit:  # type: ignore[type-arg]
     pk, name, state, power, seen_at, error, rack, place, cluster, colour, practice = row
-    stale = seen_at is None or seen_at < now - POWER_IS_STALE_AFTER
+    stale = seen_at is None or seen_at < stale_before
     look = LOOKS[state]
     if doing:
         look = "failed" if doing.failed else "installing"
     return Unit(
-        pk=pk, name=name, state=state, look=look, words=doing.words if doing else State(state).label,
+        pk=pk, name=name, state=state, look=look, words=doing.words if doing else str(State(state).label),
         power=Power.UNKNOWN if stale else power, rack=rack, unit=place, cluster=cluster or "", colour=colour or "",
         share=doing.share if doing else 0.0, is_practice=practice, has_power_error=bool(error), power_seen_at=seen_at,
     )  # fmt: skip

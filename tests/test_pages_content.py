@@ -117,7 +117,7 @@ def test_a_lab_that_is_still_built_is_said_to_be(operator, settings, tmp_path):
 def test_the_fleet_names_what_needs_attention_and_the_next_click(operator):
     install = scenes.failed(installing.make_machine(), installing.make_image())
     said = text_of(operator.get("/"))
-    assert "node1 failed at “Checking the image”" in said
+    assert "node1 : the image's file is not the one in the catalogue" in said
     assert install.error in said
     assert "import the image again" in said
     assert f'action="{reverse("retry", args=[install.pk])}"' in operator.get("/").content.decode()

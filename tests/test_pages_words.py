@@ -246,7 +246,7 @@ def test_a_rack_is_one_path_a_colour():
     rack = Rack("R1", [unit("a"), unit("b", look="failed"), unit("c")])
     assert rack.paths("state") == {"ready": "M0 0h1v1h-1zM0 2h1v1h-1z", "failed": "M0 1h1v1h-1z"}
     assert rack.has_failed
-    assert rack.label == "1 failed, 2 ready"
+    assert rack.label == "1 failed, 2 free"
 
 
 def test_counters_and_cluster_shares():
@@ -255,7 +255,7 @@ def test_counters_and_cluster_shares():
         unit("b", look="failed", cluster="web", colour="#fff"),
     ]
     counters = count(units)
-    assert (counters.machines, counters.installed, counters.failed, counters.powered_on) == (2, 1, 1, 2)
+    assert (counters.machines, counters.in_use, counters.failed, counters.powered_on) == (2, 1, 1, 2)
     assert clusters_of(units)[0].looks == [("installed", 1, 50.0), ("failed", 1, 50.0)]
 
 

@@ -21,6 +21,7 @@ class Site(models.Model):
     )
     image_url = models.URLField(blank=True)
     is_practice = models.BooleanField(default=False, editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when nobody wants it")
     reach_report = models.JSONField(default=dict, blank=True, editable=False)
 
     def __str__(self) -> str:

@@ -158,6 +158,7 @@ function paint() {
   tick();
   for (const log of $$('[data-follow]')) if (!placed.has(log)) { placed.add(log); log.scrollTop = log.scrollHeight; }
   for (const list of $$('[role=tablist]')) choose(list.querySelector('[aria-selected=true]') || list.firstElementChild);
+  document.dispatchEvent(new Event('dodai:painted'));       // pages with scripts of their own go on from here
 }
 function choose(tab) {
   for (const other of $$('[role=tab]', tab.parentNode)) {
@@ -193,20 +194,26 @@ document.addEventListener('keydown', event => {
   if (group && event.key.startsWith('Arrow')) rove(event, group);
 });
 
-// One tab stop for the whole map; the arrow keys move within a rack and to the same height of the next one.
+// One tab stop for the whole map; the arrow keys move within a rack and to the same height of the next one, and from
+// tile to tile where racks are tiles.
 function rove(event, group) {
-  const racks = $$('.rack', group).map(rack => $$(group.dataset.roving, rack));
-  const column = racks.findIndex(units => units.includes(event.target));
-  if (column < 0) return;
-  const row = racks[column].indexOf(event.target);
   const [dx, dy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key] || [0, 0];
-  const units = racks[column + dx];
-  const next = units && units[Math.min(Math.max(row + dy, 0), units.length - 1)];
+  const next = group.classList.contains('tiles') ? nextTile(event.target, group, dx, dy) : nextUnit(event.target, group, dx, dy);
   if (!next) return;
   event.preventDefault();
   event.target.tabIndex = -1;
   next.tabIndex = 0;
   next.focus();
+}
+function nextUnit(unit, group, dx, dy) {
+  const racks = $$('.rack', group).map(rack => $$(group.dataset.roving, rack));
+  const column = racks.findIndex(units => units.includes(unit));
+  const units = column < 0 ? null : racks[column + dx];
+  return units && units[Math.min(Math.max(racks[column].indexOf(unit) + dy, 0), units.length - 1)];
+}
+function nextTile(tile, group, dx, dy) {
+  const tiles = $$(group.dataset.roving, group), across = tiles.filter(other => other.offsetTop === tiles[0].offsetTop).length;
+  return tiles[tiles.indexOf(tile) + dx + dy * across];
 }
 
 document.addEventListener('submit', event => {

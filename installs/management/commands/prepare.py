@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from installs import actions, practice
 from installs.images import ImageProblem
 from installs.ramdisk import RamdiskError
+from lab.errors import LabError
 from machines.management.keyed import KeyedCommand
 
 
@@ -15,9 +16,19 @@ class Command(KeyedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--lab", type=int, default=3, metavar="N", help="how many practice servers")
+        parser.add_argument(
+            "--keep", action="store_true", help="stay, and follow what the pages say: wanted or removed"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        def say(text: str) -> None:
+            self.stdout.write(text)
+
         try:
-            practice.prepare(options["lab"], lambda text: self.stdout.write(text))
-        except (RamdiskError, ImageProblem, actions.Refused) as exc:
+            if options["keep"]:
+                practice.keep(options["lab"], say)
+            else:
+                practice.bring_back()
+                practice.prepare(options["lab"], say)
+        except (RamdiskError, ImageProblem, LabError, actions.Refused) as exc:
             raise CommandError(str(exc)) from exc

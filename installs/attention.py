@@ -1,0 +1,70 @@
+"""What needs attention, by cause: one line for five machines that fell silent, not five lines."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from installs.advice import Advice, advice_for
+from installs.models import Install
+
+CAUSES = {
+    "bmc-refused": _("the BMC refused"),
+    "bmc-silent": _("the BMC did not answer"),
+    "bootloader": _("no boot loader could be written"),
+    "bug": _("a fault in Dodai"),
+    "cancelled": _("cancelled"),
+    "digest": _("the image's file is not the one in the catalogue"),
+    "disk": _("another disk than the plan says"),
+    "fetch": _("the image could not be fetched"),
+    "identity": _("another machine than the inventory says"),
+    "image": _("the image lacks what an install needs"),
+    "no-first-boot": _("installed, but the OS did not call"),
+    "no-netboot": _("did not boot from the network"),
+    "power-lost": _("went off by itself"),
+    "protected": _("protected meanwhile"),
+    "script": _("a command of the installer failed"),
+    "settings": _("the settings could not be written"),
+    "silent": _("fell silent"),
+    "space": _("the disk is too small"),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Installs that failed alike, the newest first. Practice servers stand apart."""
+
+    cause: str
+    is_inspection: bool
+    is_practice: bool
+    installs: Sequence[Install]
+
+    @property
+    def key(self) -> str:
+        """Of this line on the page."""
+        return "-".join([self.cause, "inspect" * self.is_inspection, "practice" * self.is_practice]).strip("-")
+
+    @property
+    def machine_ids(self) -> str:
+        return ",".join(str(install.machine_id) for install in self.installs)
+
+    @property
+    def newest(self) -> Install:
+        return self.installs[0]
+
+    @property
+    def words(self) -> str:
+        return str(CAUSES.get(self.cause) or self.cause or _("failed"))
+
+    @property
+    def advice(self) -> Advice:
+        return advice_for(self.cause)
+
+
+def grouped(failed: Iterable[Install]) -> list[Group]:
+    """The most machines first, then what failed last. No query, if machine and site are loaded."""
+    groups: dict[tuple[str, bool, bool], list[Install]] = {}
+    for install in failed:
+        groups.setdefault((install.cause, install.is_inspection, install.machine.is_practice), []).append(install)
+    made = [Group(*key, installs=members) for key, members in groups.items()]
+    return sorted(made, key=lambda group: (group.is_practice, -len(group.installs), -group.newest.pk))
