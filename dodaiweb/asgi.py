@@ -23,7 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/events/"
-CHECK_SECONDS = 15
+CHECK_SECONDS = 5  # so long a stream outlives the right to read it
 RETRY_MILLISECONDS = 2000
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -70,16 +70,17 @@ class Pages:
         await _send(send, f"retry: {RETRY_MILLISECONDS}\n: hello\n\n".encode())
         check_at = loop.time() + self._check_seconds
         while True:
-            try:
-                async with asyncio.timeout_at(check_at):
-                    message = await reader.messages.get()
-            except TimeoutError:
+            if loop.time() >= check_at:  # also while one message follows the other
                 if not await _may_read(session):
                     return
                 await _send(send, b": still here\n\n")
                 check_at = loop.time() + self._check_seconds
-            else:
-                await _send(send, b"data: " + message + b"\n\n")
+            try:
+                async with asyncio.timeout_at(check_at):
+                    message = await reader.messages.get()
+            except TimeoutError:
+                continue
+            await _send(send, b"data: " + message + b"\n\n")
 
     def _of_this_loop(self) -> Hub:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dodaiweb import keys, mail
+from dodaiweb import access, keys, mail
 
 os.umask(0o077)
 
@@ -73,7 +73,11 @@ ALLOWED_HOSTS = [name for name in os.environ.get("DODAI_ALLOWED_HOSTS", "").spli
     "127.0.0.1",
     "[::1]",
 ]
-CSRF_TRUSTED_ORIGINS = [url for url in os.environ.get("DODAI_TRUSTED_ORIGINS", "").split(",") if url]
+try:
+    globals().update(access.settings_of(os.environ))
+except access.AccessProblem as problem:
+    print(f"dodai: {problem}", file=sys.stderr)
+    sys.exit(78)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -85,6 +89,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_rq",
+    "axes",
     "dodaiweb",
     "machines",
     "installs",
@@ -102,6 +107,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dodaiweb.middleware.ContentSecurityPolicy",
+    "axes.middleware.AxesMiddleware",
 ]
 # The provisioning listener has no sessions, no cookies and no static files.
 PROVISION_MIDDLEWARE: list[str] = []

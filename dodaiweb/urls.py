@@ -2,15 +2,17 @@
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import machine_list, machine_page, many_pages, views
+from dodaiweb import login, machine_list, machine_page, many_pages, views
 
 urlpatterns = [
-    path("login/", LoginView.as_view(template_name="login.html", redirect_authenticated_user=True), name="login"),
+    path("login/", login.Login.as_view(), name="login"),
+    path("admin/login/", login.admin_login),
+    path("admin/logout/", LogoutView.as_view()),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", login_not_required(require_POST(set_language)), name="set_language"),
     path("admin/", admin.site.urls),

@@ -80,6 +80,7 @@ class Scene:
         from django.contrib.contenttypes.models import ContentType
 
         from machines import actions
+        from installs.models import NoticeTarget
         from machines.models import Cluster, Credentials, MachineType, Vlan
 
         machine, image = installing.make_machine(), installing.make_image()
@@ -98,6 +99,7 @@ class Scene:
             "name": machine.name, "number": install.pk, "mac": "52:54:00:00:00:01", "token": "A" * 43,
             "nonce": "0" * 32,
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
+            "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
             "verb": "inspect", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
             "content_type_id": ContentType.objects.get_for_model(machine).pk,
             "admin/auth/user:id": get_user_model().objects.get(username="viewer").pk,

@@ -116,7 +116,7 @@ def test_a_quiet_stream_says_that_it_is_alive(port, cookie):
         read_until(stream, b": still here")
 
 
-@pytest.mark.parametrize("end", ["log out", "deactivate", "take out of the group"])
+@pytest.mark.parametrize("end", ["log out", "deactivate", "change the password", "take out of the group"])
 def test_a_stream_ends_with_the_right_to_read_it(port, cookie, client, end):
     from django.contrib.auth import get_user_model
 
@@ -128,11 +128,32 @@ def test_a_stream_ends_with_the_right_to_read_it(port, cookie, client, end):
                 client.logout()
             case "deactivate":
                 get_user_model().objects.update(is_active=False)
+            case "change the password":
+                user.set_password("another-secret")
+                user.save()
             case _:
                 user.groups.clear()
+        began = time.monotonic()
         with pytest.raises(AssertionError, match="ended"):
             read_until(stream, b"never")
+        assert time.monotonic() - began < 5 * CHECK_SECONDS
     assert status(port, Cookie=cookie) == 401
+
+
+def test_a_stream_that_is_never_quiet_is_checked_as_well(port, cookie, client):
+    with opened(port, Cookie=cookie) as stream:
+        read_until(stream, b'{"all":true}')
+        client.logout()
+        ending = time.monotonic() + PATIENCE
+        while time.monotonic() < ending and stream.readline():
+            publish(7)
+        assert time.monotonic() < ending, "it went on"
+
+
+def test_the_stream_of_the_product_is_checked_every_few_seconds():
+    from dodaiweb import asgi
+
+    assert asgi.CHECK_SECONDS <= 5
 
 
 def test_many_streams_cost_no_threads(port, cookie):
