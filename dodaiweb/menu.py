@@ -35,7 +35,7 @@ MENU = (
     Section(_("Operate"), (
         Entry("fleet", "layout-grid", _("Fleet")),
         Entry("machines", "server-2", _("Machines"), count="machines"),
-        Entry("installs", "rocket", _("Installs"), count="running", look="run"),
+        Entry("installs", "rocket", _("Installs"), count="running", look="busy"),
     )),
     Section(_("Inventory"), (
         Entry("images", "disc", _("Images")),
@@ -48,7 +48,7 @@ MENU = (
         Entry("activity", "history", _("Activity")),
         Entry("system", "activity", _("System")),
         Entry("doctor", "tool", _("Doctor")),
-        Entry("notices", "alert-circle", _("Notices")),
+        Entry("notices", "alert-circle", _("Notices"), "installs.change_noticetarget"),
         Entry("connect", "plug-connected", _("Connect real servers")),
         Entry("admin:index", "settings", _("Admin"), STAFF),
     )),

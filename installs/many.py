@@ -37,6 +37,10 @@ class Line:
         return not self.problems
 
     @property
+    def digest(self) -> str:
+        return self.plan.digest if self.plan else ""
+
+    @property
     def is_used(self) -> bool:
         return self.plan is not None and self.plan.needs_typed_name
 
@@ -61,7 +65,7 @@ class ManyPlans:
     @property
     def digest(self) -> str:
         """Names exactly this list with each of its plans: a list that changed since it was shown is another one."""
-        words = [(line.machine.pk, line.is_possible, line.plan.digest if line.plan else "") for line in self.lines]
+        words = [(line.machine.pk, line.is_possible, line.is_used, line.digest) for line in self.lines]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
