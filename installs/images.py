@@ -1,18 +1,26 @@
 """Takes image files in: checked, named by their digest, and immutable from then on."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.timezone import now
 
+from installs import contract, contract_words
+from installs.contract import BadImage, Report
+from installs.contract.drivers import Drivers
+from installs.contract.drivers import save as save_drivers
 from installs.models import Image
 
 CHUNK_BYTES = 1 << 20
@@ -20,6 +28,13 @@ SPARE_BYTES = 1 << 30  # what must stay free on the data disk: the database and 
 EXT4_SUPERBLOCK = 1024  # ext4(5): offset of the superblock, and of fields in it
 EXT4_MAGIC, EXT4_MAGIC_AT = 0xEF53, 0x38
 ZSTD_MAGIC = 0xFD2FB528  # RFC 8878, 3.1.1
+
+
+Told = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
+
+
+def _unheard(phase: str, done: int, total: int) -> None:
+    pass
 
 
 class ImageProblem(Exception):
@@ -35,35 +50,125 @@ class Contents:
 
 def add_image(
     path: Path, *, name: str, sha256: str = "", unpacked_bytes: int | None = None,
-    say: Callable[[str], None] = lambda text: None, **fields: object,
+    say: Callable[[str], None] = lambda text: None, **fields: Any,
 ) -> Image:  # fmt: skip
     """Copy a file into the store and enter it as `name`. The same file is stored once. Raises ImageProblem.
 
     `sha256` is what its publisher says; `fields` are further columns of Image, like root_mib.
     """
-    if Image.objects.filter(name=name).exists():
-        raise ImageProblem(f"there is an image {name!r} already: images never change, choose another name")
+    half = incoming() / uuid.uuid4().hex
+    told = _Percents(say, path.name)
     try:
-        contents = look_into(path)
-        size = path.stat().st_size
-        unpacked = unpacked_bytes or contents.unpacked_bytes
-        if unpacked is None:
-            raise ImageProblem(f"{path.name} does not say how large it is unpacked: give the size (--unpacked-mib)")
-        _require_room(size)
-        digest = _store(path, size, expected=sha256.lower(), say=say)
+        with _in_words(path):
+            require_unused(name)
+            look_into(path)
+            require_room(path.stat().st_size)
+            half.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            copy(path, half, told)
+        return enter(half, name=name, label=path.name, sha256=sha256, unpacked_bytes=unpacked_bytes, **fields)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def enter(
+    file: Path, *, name: str, label: str, sha256: str = "", unpacked_bytes: int | None = None, told: Told = _unheard,
+    replaces: bool = False, **fields: Any,
+) -> Image:  # fmt: skip
+    """Make a file in `incoming()` an image: read, checked against the contract, linked into the store, entered.
+
+    `label` is what people call the file. The file itself stays where it is, so that whoever is killed in here can do
+    it again. With `replaces` an image of that name steps aside, retired. Raises ImageProblem and then changes nothing.
+    """
+    with _in_words(file):
+        contents = look_into(file, label)
+        digest = hash_of(file, told)
+        if sha256 and digest != sha256.lower():
+            raise ImageProblem(f"the digest of {label} is {digest}, not {sha256.lower()}: fetch the file again")
+        report, drivers = _checked(file, contents, label, told)
+        # A file system tells what of it is used; what an archive tells is its own length.
+        told_bytes = contents.unpacked_bytes if contents.kind == Image.Kind.EXT4 else None
+        with store_lock():
+            stored = image_path(digest)
+            if not stored.exists():
+                stored.hardlink_to(file)
+                sync_folder(stored.parent)
+            save_drivers(drivers, drivers_folder(), digest)
+            return _row(
+                name, replaces=replaces, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
+                unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json(), **fields,
+            )  # fmt: skip
+
+
+def _row(name: str, *, replaces: bool, **columns: Any) -> Image:
+    try:
         with transaction.atomic():
-            return Image.objects.create(
-                name=name, kind=contents.kind, sha256=digest, size_bytes=size, unpacked_bytes=unpacked, **fields
-            )
+            if replaces:
+                set_aside(name)
+            return Image.objects.create(name=name, **columns)
     except IntegrityError as exc:
         raise ImageProblem(f"somebody else entered an image {name!r} at this moment: choose another name") from exc
+
+
+def set_aside(name: str) -> None:
+    """An older image of that name stays for its history, under another name and retired."""
+    for old in Image.objects.filter(name=name):
+        old.name, old.retired_at = f"{name} {old.sha256[:8]}-{old.pk}", old.retired_at or now()
+        old.save(update_fields=["name", "retired_at"])
+
+
+def require_unused(name: str) -> None:
+    if Image.objects.filter(name=name).exists():
+        raise ImageProblem(f"there is an image {name!r} already: images never change, choose another name")
+
+
+def image_path(digest: str) -> Path:
+    folder: Path = settings.DATA / "images"
+    return folder / digest
+
+
+def incoming() -> Path:
+    """Files that are not yet images."""
+    folder: Path = settings.DATA / "images" / "incoming"
+    return folder
+
+
+def drivers_folder() -> Path:
+    folder: Path = settings.DATA / "image-drivers"
+    return folder
+
+
+@contextmanager
+def store_lock() -> Iterator[None]:
+    """One at a time enters or removes files of the store. Held for as long as a link and a row take."""
+    folder: Path = settings.DATA / "images"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _checked(file: Path, contents: "Contents", label: str, told: Told) -> tuple[Report, Drivers]:
+    try:
+        report, drivers = contract.look_into(file, contents.kind, lambda done, total: told("check", done, total))
+    except BadImage as problem:
+        raise ImageProblem(f"{label} is no image that can be installed: {problem}") from problem
+    if report.problems:
+        reasons = " ".join(contract_words.words(code) for code in report.problems)
+        raise ImageProblem(f"{label} cannot be installed by copying its files: {reasons}")
+    return report, drivers
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
             raise ImageProblem(f"the disk of {settings.DATA} is full: make room, nothing was stored") from exc
         raise ImageProblem(f"cannot read {path}: {exc.strerror}") from exc
 
 
-def look_into(path: Path) -> Contents:
+def look_into(path: Path, label: str = "") -> Contents:
     """Tell the kind of an image by its first bytes. Raises ImageProblem for what no method can install."""
     with path.open("rb") as file:
         head = file.read(EXT4_SUPERBLOCK + 0x200)
@@ -72,42 +177,35 @@ def look_into(path: Path) -> Contents:
     if len(head) >= 18 and _u32(head, 0) == ZSTD_MAGIC:
         return Contents(Image.Kind.TAR_ZST, _zstd_content_bytes(head))
     raise ImageProblem(
-        f"{path.name} is of no known kind: Dodai takes an ext4 file system or a tar archive packed by zstd"
+        f"{label or path.name} is of no known kind: Dodai takes an ext4 file system or a tar archive packed by zstd"
     )
 
 
-def _store(path: Path, size: int, *, expected: str, say: Callable[[str], None]) -> str:
-    """Copy durably under the name of the digest. Nothing is left behind when anything goes wrong."""
-    folder: Path = settings.DATA / "images"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    half = folder / f".{uuid.uuid4().hex}"
-    try:
-        digest = _copy(path, half, size, say)
-        if expected and digest != expected:
-            raise ImageProblem(f"the digest of {path.name} is {digest}, not {expected}: fetch the file again")
-        os.replace(half, folder / digest)
-        _sync_folder(folder)
-    finally:
-        half.unlink(missing_ok=True)
-    return digest
-
-
-def _copy(path: Path, target: Path, size: int, say: Callable[[str], None]) -> str:
-    summed, done, told = hashlib.sha256(), 0, 0
-    with path.open("rb") as source, target.open("xb") as sink:
-        while chunk := source.read(CHUNK_BYTES):
-            summed.update(chunk)
+def copy(source: Path, target: Path, told: Told = _unheard) -> None:
+    """Copy durably. `told` hears the bytes of the phase "copy"."""
+    total, done = source.stat().st_size, 0
+    with source.open("rb") as file, target.open("wb") as sink:
+        while chunk := file.read(CHUNK_BYTES):
             sink.write(chunk)
             done += len(chunk)
-            if size and done * 10 // size > told:
-                told = done * 10 // size
-                say(f"{path.name}: {told * 10} % taken in")
+            told("copy", done, total)
         sink.flush()
         os.fsync(sink.fileno())
+
+
+def hash_of(file: Path, told: Told = _unheard) -> str:
+    """SHA-256 of a file, which is on the disk for good afterwards. `told` hears the bytes of the phase "verify"."""
+    summed, done, total = hashlib.sha256(), 0, file.stat().st_size
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            summed.update(chunk)
+            done += len(chunk)
+            told("verify", done, total)
+        os.fsync(source.fileno())
     return summed.hexdigest()
 
 
-def _require_room(size: int) -> None:
+def require_room(size: int) -> None:
     settings.DATA.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.DATA).free
     if free < size + SPARE_BYTES:
@@ -117,7 +215,20 @@ def _require_room(size: int) -> None:
         )
 
 
-def _sync_folder(folder: Path) -> None:
+class _Percents:
+    """Says every tenth of a phase."""
+
+    def __init__(self, say: Callable[[str], None], name: str) -> None:
+        self._say, self._name, self._last = say, name, 0
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        tenth = done * 10 // total if total else 0
+        if tenth > self._last:
+            self._last = tenth
+            self._say(f"{self._name}: {tenth * 10} % taken in")
+
+
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

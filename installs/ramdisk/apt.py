@@ -129,6 +129,18 @@ class PrivateApt:
             self._run("install", "--yes", "--download-only", "--quiet=2", *names, timeout_seconds=DOWNLOAD_SECONDS)
         return [self._path(package) for package in packages]
 
+    def index(self, packages: Sequence[Package]) -> str:
+        """An index (`Packages`) of a folder that holds the files of these packages, with their digests."""
+        names = [f"{package.name}={package.version}" for package in packages]
+        listing = self._run("show", "--no-all-versions", *names, program="apt-cache")
+        files = {(package.name, package.version): package.file_name for package in packages}
+        stanzas = []
+        for stanza in listing.strip().split("\n\n"):
+            name, version = (re.search(rf"^{field}: (.+)$", stanza, flags=re.M) for field in ("Package", "Version"))
+            file = files[name[1], version[1]] if name and version else ""
+            stanzas.append(re.sub(r"^Filename: .*$", f"Filename: ./{file}", stanza, flags=re.M))
+        return "\n\n".join(stanzas) + "\n"
+
     def _path(self, package: Package) -> Path:
         return self.archives / package.file_name
 

@@ -63,7 +63,7 @@ def build(
     if platform.machine() not in ("x86_64", "AMD64"):
         raise RamdiskError(f"The ramdisk is for x86-64 and is built on x86-64; this computer is {platform.machine()}.")
     try:
-        with _lock(data, say):
+        with apt_lock(data, say):
             if not refresh and (ready := _built(name, data, recipe)):
                 return ready
             shelf.remove_leftovers(data)
@@ -208,7 +208,7 @@ def compressed(stage: Stage, target: Path) -> Iterator[BinaryIO]:
 
 def fetch(names: Sequence[str], data: Path, say: Say, *, like: Ramdisk) -> list[Path]:
     """The files of these Debian packages and all they depend on, from where the packages of that ramdisk came."""
-    with _lock(data, say):
+    with apt_lock(data, say):
         apt = PrivateApt(data, _sources(Options(**like.options)), say=say)
         if apt.lists_age_seconds is None:
             apt.update()
@@ -216,7 +216,7 @@ def fetch(names: Sequence[str], data: Path, say: Say, *, like: Ramdisk) -> list[
 
 
 @contextmanager
-def _lock(data: Path, say: Say) -> Iterator[None]:
+def apt_lock(data: Path, say: Say) -> Iterator[None]:
     """One build at a time in a data folder; the lock ends with its holder."""
     folder = data / "apt"
     folder.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,7 @@ while [ "$waited" -lt "$give_up_after" ]; do
     esac
     sleep "$pause"
     waited=$((waited + pause))
-    pause=$((pause * 2 < 30 ? pause * 2 : 30))
+    # The network may come up a little later than this: ask often at first.
+    [ "$waited" -lt 20 ] || pause=$((pause * 2 < 30 ? pause * 2 : 30))
 done
 exit 1

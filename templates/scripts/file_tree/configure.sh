@@ -183,6 +183,7 @@ ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
 [Service]
 Type=oneshot
+Nice=10
 ExecStart=/usr/bin/ssh-keygen -A
 
 [Install]
