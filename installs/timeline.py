@@ -14,6 +14,8 @@ from installs.models import Event, Install
 
 QUEUED = ("queued", gettext_noop("Queued"))
 COMPARED_INSTALLS = 15
+LATE_BEYOND = 1.5  # times the usual seconds of a part
+LATE_AT_LEAST = timedelta(seconds=10)  # more than the usual: a second more of a second frightens nobody
 TRACE_KINDS = (Event.Kind.STEP, Event.Kind.MACHINE, Event.Kind.PHASE)
 
 
@@ -65,6 +67,14 @@ def timeline(install: Install, events: Iterable[Event], usual: Usual | None = No
 def current(marks: Sequence[Mark]) -> Mark:
     """The mark that goes on, or where it stopped; the last one when all is done."""
     return next((mark for mark in marks if mark.look in (Look.RUNNING, Look.FAILED)), marks[-1])
+
+
+def is_late(mark: Mark, *, now: datetime) -> bool:
+    """Whether this part takes, or took, notably longer than is usual."""
+    took = mark.took or (now - mark.at if mark.at and mark.look == Look.RUNNING else None)
+    if took is None or mark.usual is None:
+        return False
+    return took > max(mark.usual * LATE_BEYOND, mark.usual + LATE_AT_LEAST)
 
 
 def share_done(marks: Sequence[Mark], install: Install) -> float:

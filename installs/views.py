@@ -18,16 +18,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from installs import actions, logs, overview, plan, timeline
-from installs.advice import advice_for
+from installs import actions, overview, plan
 from installs.forecast import forecast
 from installs.lifecycle import LIVE, State
 from installs.methods import METHODS
 from installs.models import Image, Install
 from installs.network_words import network_words
-from installs.words import done_label, event_words, noun, words_for
+from installs.words import done_label
 from machines import hardware
-from machines.console import console_tail
 from machines.models import Machine
 
 INSTALLS_A_PAGE = 50
@@ -121,49 +119,6 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 @never_cache
 @seeing
-def install(request: HttpRequest, number: int) -> HttpResponse:
-    known = Install.objects.select_related("machine__site", "machine__cluster", "machine__bmc", "image", "retry_of")
-    found = get_object_or_404(known, pk=number)
-    events = list(found.events.all())
-    usual = timeline.usual_for(found)
-    marks = timeline.timeline(found, events, usual)
-    ahead = overview.place_in_queue(found) if found.state == State.QUEUED else 0
-    console = console_tail(found.machine) if found.is_live or _is_latest(found) else None
-    return render(request, "installs/detail.html", {
-        "install": found,
-        "machine": found.machine,
-        "words": words_for(found, marks, now=now(), usual=usual, ahead=ahead),
-        "noun": noun(found),
-        "marks": marks,
-        "step": marks.index(timeline.current(marks)) + 1,
-        "percent": int(100 * timeline.share_done(marks, found)),
-        "usual": usual,
-        "method": METHODS.get(found.method),
-        "advice": advice_for(found.cause) if found.cause else None,
-        "detail": logs.last_lines(found.error_detail),
-        "history": [(event, said) for event in events if (said := event_words(event))],
-        "log": logs.install_log(found),
-        "console": None if console is None else logs.last_lines(console),
-        "power": hardware.power_words(found.machine),
-        "retries": list(found.retries.order_by("pk").values_list("pk", flat=True)),
-    })  # fmt: skip
-
-
-@require_safe
-@never_cache
-@seeing
-def log(request: HttpRequest, number: int) -> HttpResponse:
-    """Everything the installer wrote, as a file."""
-    found = get_object_or_404(Install.objects.select_related("machine"), pk=number)
-    text = logs.plain("".join(found.log.values_list("text", flat=True)))
-    name = f"{found.machine.name}-{noun(found)}-{found.pk}.log"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
-    return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
-
-
-@require_safe
-@never_cache
-@seeing
 def installs(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "")
     state = state if state in FILTERS else ""
@@ -213,11 +168,6 @@ def _boot_match(machine: Machine, image: Image) -> Any:
 
 def _chosen_image(number: str) -> Image | None:
     return Image.objects.filter(pk=int(number), retired_at=None).first() if number.isdecimal() else None
-
-
-def _is_latest(found: Install) -> bool:
-    """The console goes on after an install: with an older attempt it would show another one's words."""
-    return not Install.objects.filter(machine=found.machine_id, pk__gt=found.pk).exists()
 
 
 def _in_state(installs: QuerySet[Install], state: str) -> QuerySet[Install]:

@@ -80,21 +80,3 @@ def test_the_menu_of_a_phone_opens_and_stays_open_through_an_update(opened):
     with page.expect_response(lambda response: response.request.headers.get("dodai-fragment") == "1"):
         doorbell._publish({"install": None, "machine": machine.pk})
     assert page.locator("#side").is_visible()
-
-
-def test_tabs_of_the_output_can_be_used_by_keyboard(opened, settings, tmp_path):
-    from machines.models import Machine, Site
-
-    settings.DATA = tmp_path
-    (tmp_path / "lab" / "node1").mkdir(parents=True)
-    (tmp_path / "lab" / "node1" / "console.log").write_text("SeaBIOS\n")
-    image, machine = installing.make_image(), installing.make_machine()
-    Machine.objects.update(site=Site.objects.create(name="practice", is_practice=True))
-    machine.refresh_from_db()
-    install = scenes.start(machine, image)
-    page = opened(f"/installs/{install.pk}/")
-    page.focus("#tab-log")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#console")).to_contain_text("SeaBIOS")
-    assert page.evaluate("document.activeElement.id") == "tab-console"
-    assert page.locator("#panel-log").is_hidden()
