@@ -47,12 +47,29 @@ def destination(url: str, *, private: bool) -> Destination:
 
     Raises Forbidden, or OutboundError where the name does not resolve.
     """
-    scheme, host, port, target = _parts(url)
+    scheme, host, port, target = parts_of(url)
     found = _resolved(host, port)
     allowed = tuple(address for address in found if is_allowed(address, private=private))
     if not allowed:
         raise Forbidden(_why_not(host, found[0], private=private))
     return Destination(scheme, host, port, target, allowed)
+
+
+def parts_of(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, and path with query. Looks nothing up. Raises Forbidden where it is no plain HTTP URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise Forbidden(f"this is no URL: {exc}") from None
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise Forbidden("the URL must begin with http:// or https:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise Forbidden("the URL must not carry a user or password before the host")
+    if not url.isascii() or any(character <= " " for character in url):
+        raise Forbidden("the URL must not contain blanks or letters beyond ASCII: write them %-encoded")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.scheme, parts.hostname, port or SCHEMES[parts.scheme], target
 
 
 def is_allowed(address: str, *, private: bool) -> bool:
@@ -120,22 +137,6 @@ class _Pinned(http.client.HTTPConnection):
             except OSError as exc:
                 failure = exc
         raise failure
-
-
-def _parts(url: str) -> tuple[str, str, int, str]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise Forbidden(f"this is no URL: {exc}") from None
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise Forbidden("the URL must begin with http:// or https:// and name a host")
-    if parts.username is not None or parts.password is not None:
-        raise Forbidden("the URL must not carry a user or password before the host")
-    if not url.isascii() or any(character <= " " for character in url):
-        raise Forbidden("the URL must not contain blanks or letters beyond ASCII: write them %-encoded")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, parts.hostname, port or SCHEMES[parts.scheme], target
 
 
 def _resolved(host: str, port: int) -> list[str]:

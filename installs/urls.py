@@ -1,8 +1,12 @@
 from django.urls import path
 
-from installs import install_page, views
+from installs import notice_views, install_page, views
 
 urlpatterns = [
+    path("notices/", notice_views.targets, name="notices"),
+    path("notices/<int:number>/", notice_views.target, name="notice"),
+    path("notices/<int:number>/test/", notice_views.test, name="notice_test"),
+    path("notices/<int:number>/remove/", notice_views.remove, name="notice_remove"),
     path("machines/<slug:name>/install/", views.plan_page, name="plan"),
     path("machines/<slug:name>/inspect/", views.inspect, name="inspect"),
     path("installs/", views.installs, name="installs"),

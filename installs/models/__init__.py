@@ -2,7 +2,7 @@
 
 from installs.models.images import KEY_TYPES, SHA256, Image, ImageImport, SshKey
 from installs.models.install import Boot, Install, InstallQuerySet
-from installs.models.notices import Notice, NoticeTarget, NoticeTry
+from installs.models.notices import Notice, NoticeQuerySet, NoticeTarget, NoticeTry
 from installs.models.record import LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "InstallQuerySet",
     "LogChunk",
     "Notice",
+    "NoticeQuerySet",
     "NoticeTarget",
     "NoticeTry",
     "SshKey",
