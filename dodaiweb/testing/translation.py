@@ -3,7 +3,7 @@
 For developers: needs Babel. What runs needs neither it nor gettext's programs: the compiled .mo is in the repository.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def extracted(root: Path = ROOT) -> Catalog:
     for path, method, options in _sources(root):
         name = str(path.relative_to(root))
         found = extract_from_file(method, path, keywords=KEYWORDS, options=options)
-        for _line, message, _comments, context in found:
-            catalog.add(message, locations=[(name, None)], context=context)
+        for line, message, _comments, context in found:
+            catalog.add(message, locations=[(name, line)], context=context)
     return catalog
 
 
@@ -74,7 +74,7 @@ def update(language: str, *, root: Path = ROOT) -> Catalog:
 
 def untranslated(catalog: Catalog) -> list[str]:
     """Messages without a translation, or with one that is only a guess."""
-    return [_first(m.id) for m in catalog if m.id and (m.fuzzy or not all(_forms(m.string)))]
+    return [_forms(m.id)[0] for m in catalog if m.id and (m.fuzzy or not all(_forms(m.string)))]
 
 
 def _sources(root: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
@@ -84,9 +84,5 @@ def _sources(root: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
             yield path, "python" if is_python else "jinja2.ext:babel_extract", {} if is_python else JINJA
 
 
-def _forms(string: str | tuple[str, ...]) -> tuple[str, ...]:
-    return string if isinstance(string, tuple) else (string,)
-
-
-def _first(message: str | tuple[str, ...] | list[str]) -> str:
-    return message if isinstance(message, str) else message[0]
+def _forms(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (text or "",) if text is None or isinstance(text, str) else tuple(text)
