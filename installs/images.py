@@ -72,12 +72,13 @@ def add_image(
 
 def enter(
     file: Path, *, name: str, label: str, sha256: str = "", unpacked_bytes: int | None = None, told: Told = _unheard,
-    replaces: bool = False, **fields: Any,
+    replaces: bool = False, then: Callable[[Image], None] = lambda image: None, **fields: Any,
 ) -> Image:  # fmt: skip
     """Make a file in `incoming()` an image: read, checked against the contract, linked into the store, entered.
 
     `label` is what people call the file. The file itself stays where it is, so that whoever is killed in here can do
-    it again. With `replaces` an image of that name steps aside, retired. Raises ImageProblem and then changes nothing.
+    it again. With `replaces` an image of that name steps aside, retired. `then` runs in the transaction that enters the
+    image. Raises ImageProblem and then changes nothing.
     """
     with _in_words(file):
         contents = look_into(file, label)
@@ -94,17 +95,19 @@ def enter(
                 sync_folder(stored.parent)
             save_drivers(drivers, drivers_folder(), digest)
             return _row(
-                name, replaces=replaces, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
+                name, replaces=replaces, then=then, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
                 unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json(), **fields,
             )  # fmt: skip
 
 
-def _row(name: str, *, replaces: bool, **columns: Any) -> Image:
+def _row(name: str, *, replaces: bool, then: Callable[[Image], None], **columns: Any) -> Image:
     try:
         with transaction.atomic():
             if replaces:
                 set_aside(name)
-            return Image.objects.create(name=name, **columns)
+            image = Image.objects.create(name=name, **columns)
+            then(image)
+            return image
     except IntegrityError as exc:
         raise ImageProblem(f"somebody else entered an image {name!r} at this moment: choose another name") from exc
 

@@ -1,5 +1,6 @@
 """Builds the image debian-12: packages by apt with all its checks, the tree by mmdebstrap, one .tar.zst."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from urllib.parse import urlsplit
 
 import zstandard
 
+from dodaiweb.debian import apt_line
+from dodaiweb.debian import install as apt_install
 from installs.debian import recipe
 from installs.ramdisk import RamdiskError
 from installs.ramdisk.apt import Package, PrivateApt
@@ -51,11 +54,28 @@ def build(data: Path, say: Say, told: Told) -> Iterator[Built]:
 
     `told(phase, done, total)` hears how far it is, in bytes for "fetch", else in packages. What it raises stops all.
     """
+    _require_tools()
     with _work_folder(data) as work:
         _require_room(work)
         repository, count = _repository(data, work, say, told)
         say("installing the packages into a tree of their own")
+        told("install", 0, count)
         yield _tree(repository, work, count=count, told=told)
+
+
+def missing() -> list[str]:
+    """Debian packages without which it cannot be built here."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    absent = [] if shutil.which("mmdebstrap", path=path) else ["mmdebstrap"]
+    if os.geteuid() != 0 and not shutil.which("newuidmap", path=path) and not shutil.which("fakechroot", path=path):
+        absent.append("uidmap")
+    return absent
+
+
+def _require_tools() -> None:
+    absent = missing()
+    if absent and not (apt_install(absent, "The image debian-12") and not missing()):
+        raise RamdiskError(f"Debian 12 is built by packages that are missing. Install them with: {apt_line(absent)}")
 
 
 @contextmanager
@@ -119,8 +139,10 @@ def _watched(archives: Path, packages: list[Package], told: Told) -> Iterator[No
     stop, total = threading.Event(), sum(package.size_bytes for package in packages)
 
     def look() -> None:
-        while not stop.wait(LOUD_EVERY_SECONDS):
-            told("fetch", min(total, sum(_held_bytes(archives, package) for package in packages)), total)
+        # What it raises is raised again where the caller itself tells: apt cannot be stopped in between.
+        with contextlib.suppress(Exception):
+            while not stop.wait(LOUD_EVERY_SECONDS):
+                told("fetch", min(total, sum(_held_bytes(archives, package) for package in packages)), total)
 
     told("fetch", 0, total)
     thread = threading.Thread(target=look, daemon=True)
