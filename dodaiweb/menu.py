@@ -53,7 +53,9 @@ MENU = (
         Entry("admin:index", "settings", _("Admin"), STAFF),
     )),
 )  # fmt: skip
-SECTIONS = {"plan": "machines", "plan_many": "machines", "many": "machines", "inventory": "inventory_import"}
+SECTIONS = {
+    "plan": "machines", "plan_many": "machines", "many": "machines", "adopt": "connect", "inventory": "inventory_import",
+}  # fmt: skip
 """URLs whose entry cannot be told from their name."""
 
 

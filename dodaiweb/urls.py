@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import login, machine_list, machine_page, many_pages, views
+from dodaiweb import connect_page, login, machine_list, machine_page, many_pages, views
 
 urlpatterns = [
     path("login/", login.Login.as_view(), name="login"),
@@ -17,6 +17,8 @@ urlpatterns = [
     path("language/", login_not_required(require_POST(set_language)), name="set_language"),
     path("admin/", admin.site.urls),
     path("", views.fleet, name="fleet"),
+    path("connect/", connect_page.connect, name="connect"),
+    path("connect/<int:number>/add/", connect_page.adopt, name="adopt"),
     path("practice/remove/", views.practice_remove, name="practice_remove"),
     path("practice/return/", views.practice_return, name="practice_return"),
     path("machines/", machine_list.machines, name="machines"),

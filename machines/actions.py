@@ -76,6 +76,7 @@ def record_sighting(mac: str, *, address: str | None, platform: str = "", serial
         Sighting.objects.filter(pk=sighting.pk).update(**seen, count=F("count") + 1)
     elif Sighting.objects.count() > SIGHTINGS_KEPT:
         Sighting.objects.order_by("last_seen_at")[0].delete()
+    doorbell.tell_pages()
 
 
 def apply_facts(machine: Machine, found: Facts) -> None:
