@@ -1,16 +1,81 @@
-"""The admin's own parts: who may look into the queues."""
+"""The admin's own parts: users, and who may look into the queues."""
 
 from functools import wraps
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
+from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
+from dodaiweb import login
+
+ROLES = ("viewer", "operator", "admin")
+
 admin.site.unregister(Dashboard)
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class Users(UserAdmin):
+    """Admins enter people and put them into the three groups; superusers and anything finer are for superusers.
+
+    Who is in the group admin may use these pages: `is_staff` follows the group and is nowhere to be ticked.
+    """
+
+    list_display = ("username", "first_name", "last_name", "email", "roles", "is_active", "is_superuser", "last_login")
+    list_filter = ("groups", "is_active", "is_superuser")
+    actions = ("unlock",)
+    people = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("What they may do"), {"fields": ("is_active", "groups")}),
+    )
+    finer = ((_("Superusers only"), {"classes": ("collapse",), "fields": ("is_superuser", "user_permissions")}),)
+    add_fieldsets = (
+        (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2", "groups")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("groups"))
+    def roles(self, user: User) -> str:
+        return ", ".join(group.name for group in user.groups.all())
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return self.add_fieldsets
+        return self.people + self.finer if request.user.is_superuser else self.people
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        beyond = obj is not None and obj.is_superuser and not request.user.is_superuser
+        return super().has_change_permission(request, obj) and not beyond
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups" and not request.user.is_superuser:
+            number = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
+            kept = Q(user=int(number)) if number.isdecimal() else Q(pk=None)  # saving takes nobody out of others
+            kwargs["queryset"] = Group.objects.filter(Q(name__in=ROLES) | kept).distinct()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        user = form.instance
+        user.is_staff = user.is_superuser or user.groups.filter(name="admin").exists()
+        user.save(update_fields=["is_staff"])
+
+    @admin.action(description=_("Unlock logging in"), permissions=["change"])
+    def unlock(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        for user in users:
+            login.unlock(user.username)
+        messages.success(request, _("They can log in again at once."))
 
 
 @admin.register(Dashboard)

@@ -113,8 +113,9 @@ def choose_root_disk(disk: Disk) -> None:
         _refuse_if_busy(machine)
         if disk.is_removable:
             raise Refused(f"{machine.name}: {disk} is removable, choose a disk that stays in")
-        machine.disks.exclude(pk=disk.pk).update(is_root=False)
-        machine.disks.filter(pk=disk.pk).update(is_root=True)
+        for other in machine.disks.filter(Q(is_root=True) | Q(pk=disk.pk)):
+            other.is_root = other.pk == disk.pk
+            other.save(update_fields=["is_root"])
     doorbell.tell_pages(machine=machine.pk)
 
 

@@ -5,6 +5,7 @@ from machines.models.hardware import Disk, Interface, Sighting, validate_mac
 from machines.models.machine import POWER_IS_STALE_AFTER, BootOrder, LocalBoot, Machine, MachineQuerySet, MachineType
 from machines.models.operations import Beat, Checkup, KeyProof, PowerCommand
 from machines.models.places import HOST_NAME, KERNEL_ARGS, Cluster, Site, Vlan
+from machines.models.upload import InventoryUpload
 
 __all__ = [
     "BMC_PASSWORD_PURPOSE",
@@ -19,6 +20,7 @@ __all__ = [
     "Credentials",
     "Disk",
     "Interface",
+    "InventoryUpload",
     "KeyProof",
     "LocalBoot",
     "Machine",

@@ -8,6 +8,7 @@ from django.db.models import Q
 from dodaiweb import keys
 from machines import bmc_words
 from machines.bmc_probe import PROBES
+from machines.models.history import InventoryHistory
 from machines.models.machine import Machine
 from machines.power import DRIVERS
 from machines.power.base import BmcEndpoint, PowerRefused
@@ -26,6 +27,8 @@ class Credentials(models.Model):
     name = models.CharField(max_length=63, unique=True)
     username = models.CharField(max_length=64)
     password_sealed = models.TextField(blank=True, editable=False)
+
+    history = InventoryHistory("name", "username")
 
     class Meta:
         verbose_name_plural = "credentials"
@@ -59,6 +62,8 @@ class Bmc(models.Model):
     cipher_suite = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     privilege = models.CharField(max_length=15, blank=True, editable=False)
     tls_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+
+    history = InventoryHistory("machine", "driver", "host", "port", "system_id", "credentials", "username")
 
     class Meta:
         verbose_name = "BMC"

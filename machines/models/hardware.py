@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from machines import identity
+from machines.models.history import InventoryHistory
 from machines.models.machine import Machine
 
 
@@ -35,6 +36,8 @@ class Interface(models.Model):
     speed_mbps = models.PositiveIntegerField(null=True, blank=True, editable=False)
     has_link = models.BooleanField(null=True, blank=True, editable=False)
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    history = InventoryHistory("machine", "mac", "name", "is_pxe", "address", "gateway", "dns", "switch", "switch_port")
 
     class Meta:
         ordering = ["-is_pxe", "mac"]
@@ -65,6 +68,8 @@ class Disk(models.Model):
     is_removable = models.BooleanField(default=False)
     signatures = models.JSONField(default=list, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
+
+    history = InventoryHistory("machine", "serial", "wwn", "is_root")
 
     class Meta:
         ordering = ["-is_root", "path", "serial"]

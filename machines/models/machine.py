@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from machines import identity
 from machines.lifecycle import State
+from machines.models.history import InventoryHistory
 from machines.models.places import HOST_NAME, KERNEL_ARGS, Cluster, Site
 from machines.power import DRIVERS
 from machines.power.base import Power
@@ -44,6 +45,8 @@ class MachineType(models.Model):
         validators=[KERNEL_ARGS],
         help_text="Added to the installer's and the OS's kernel, like console=ttyS1,115200n8",
     )
+
+    history = InventoryHistory("name", "boot_order", "local_boot", "kernel_args")
 
     class Meta:
         ordering = ["name"]
@@ -103,6 +106,9 @@ class Machine(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = MachineQuerySet.as_manager()
+    history = InventoryHistory(
+        "name", "site", "type", "cluster", "rack", "unit", "serial", "uuid", "owner", "notes", "protected"
+    )
 
     class Meta:
         ordering = ["name"]

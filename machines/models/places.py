@@ -4,6 +4,8 @@
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from machines.models.history import InventoryHistory
+
 KERNEL_ARGS = RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", "Only letters, digits, spaces and . , : = / + - _")
 
 HOST_NAME = RegexValidator(
@@ -24,6 +26,8 @@ class Site(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when nobody wants it")
     reach_report = models.JSONField(default=dict, blank=True, editable=False)
 
+    history = InventoryHistory("name", "provision_url", "image_url")
+
     def __str__(self) -> str:
         return self.name
 
@@ -31,6 +35,8 @@ class Site(models.Model):
 class Vlan(models.Model):
     vid = models.PositiveSmallIntegerField(unique=True, validators=[MinValueValidator(1), MaxValueValidator(4094)])
     name = models.CharField(max_length=63)
+
+    history = InventoryHistory("vid", "name")
 
     class Meta:
         ordering = ["vid"]
@@ -46,6 +52,8 @@ class Cluster(models.Model):
     colour = models.CharField(
         max_length=7, default="#14b8a6", validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", "Write it as #14b8a6.")]
     )
+
+    history = InventoryHistory("name", "vlan", "colour")
 
     class Meta:
         ordering = ["name"]

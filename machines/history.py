@@ -1,0 +1,84 @@
+"""What people changed in the inventory of a machine, in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from machines.models import Bmc, Disk, Interface, Machine
+from machines.models.history import ADDED, REMOVED, SECRET
+
+NAMES = {
+    "name": gettext_lazy("name"), "site": gettext_lazy("site"), "type": gettext_lazy("type"),
+    "cluster": gettext_lazy("cluster"), "rack": gettext_lazy("rack"), "unit": gettext_lazy("unit"),
+    "serial": gettext_lazy("serial number"), "uuid": gettext_lazy("system UUID"), "owner": gettext_lazy("owner"),
+    "notes": gettext_lazy("notes"), "protected": gettext_lazy("protected"), "machine": gettext_lazy("machine"),
+    "driver": gettext_lazy("power driver"), "host": gettext_lazy("address"), "port": gettext_lazy("port"),
+    "system_id": gettext_lazy("system"), "credentials": gettext_lazy("credentials"),
+    "username": gettext_lazy("user name"), "mac": gettext_lazy("MAC"), "is_pxe": gettext_lazy("boots from the network"),
+    "address": gettext_lazy("address"), "gateway": gettext_lazy("gateway"), "dns": gettext_lazy("name servers"),
+    "switch": gettext_lazy("switch"), "switch_port": gettext_lazy("switch port"), "wwn": gettext_lazy("WWN"),
+    "is_root": gettext_lazy("installs go there"),
+}  # fmt: skip
+LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True)
+class Change:
+    at: datetime
+    by: str
+    words: str
+
+
+def changes_of(machine: Machine, limit: int = 20) -> list[Change]:
+    """The newest edits of a machine, its BMC, network cards and disks, newest first. Four queries."""
+    rows = list(_newest(machine.history.filter(id=machine.pk), limit))
+    for model in (Bmc, Interface, Disk):
+        rows += _newest(model.history.filter(machine_id=machine.pk), limit)
+    rows.sort(key=lambda row: (row.history_date, row.history_id), reverse=True)
+    return [Change(row.history_date, row.history_by, words_of(row)) for row in rows[:limit]]
+
+
+def words_of(row: Any) -> str:
+    """One row of the history: `BMC: address 10.0.0.1 → 10.0.0.2, password changed`."""
+    subject = _subject(row)
+    if row.history_type == ADDED:
+        return _("%(what)s added") % {"what": subject} if subject else _("entered into the inventory")
+    if row.history_type == REMOVED:
+        return _("%(what)s removed") % {"what": subject} if subject else _("removed from the inventory")
+    changes = ", ".join(_changes(row.history_changes))
+    return f"{subject}: {changes}" if subject else changes
+
+
+def _newest(rows: Any, limit: int) -> Any:
+    return rows.order_by("-history_date", "-history_id")[:limit]
+
+
+def _subject(row: Any) -> str:
+    match row.instance_type:
+        case kind if kind is Bmc:
+            return _("BMC")
+        case kind if kind is Interface:
+            return _("network card %(mac)s") % {"mac": row.mac}
+        case kind if kind is Disk:
+            return _("disk %(disk)s") % {"disk": row.serial or row.wwn}
+    return ""
+
+
+def _changes(changes: dict[str, list[str]]) -> Iterator[str]:
+    for column, values in changes.items():
+        if column == SECRET:
+            yield _("password changed")
+        else:
+            old, new = (_value(value) for value in values)
+            yield f"{NAMES.get(column, column)} {old} → {new}"
+
+
+def _value(text: str) -> str:
+    """A value in a line: the beginning of a long one; yes, no and nothing as words."""
+    words = {"True": _("yes"), "False": _("no"), "": _("nothing")}
+    line = " ".join(text.split())
+    return str(words.get(text) or (line if len(line) <= LONGEST_VALUE else line[: LONGEST_VALUE - 1] + "…"))
