@@ -2,6 +2,7 @@
 
 import os
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -66,6 +67,13 @@ except mail.MailProblem as problem:
 
 # Who may sign certificates of BMCs (Redfish), beside those that an operator accepted; empty: the usual authorities.
 BMC_CA_FILE = os.environ.get("DODAI_BMC_CA_FILE") or ""
+
+# Where images may come from besides uploads and public addresses: folders of this computer, networks (like 10.0.0.0/8).
+IMAGE_FOLDERS = [Path(name) for name in os.environ.get("DODAI_IMAGE_FOLDERS", "").split(os.pathsep) if name]
+try:
+    IMAGE_NETWORKS = [ip_network(name.strip()) for name in os.environ.get("DODAI_IMAGE_NETWORKS", "").split(",") if name]
+except ValueError as problem:
+    sys.exit(f"DODAI_IMAGE_NETWORKS must be networks with commas between, like 10.0.0.0/8: {problem}")
 
 DEBUG = os.environ.get("DODAI_DEBUG") == "1"
 ALLOWED_HOSTS = [name for name in os.environ.get("DODAI_ALLOWED_HOSTS", "").split(",") if name] or [
