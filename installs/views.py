@@ -8,28 +8,22 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from installs import actions, overview, plan
+from installs import actions, plan
 from installs.forecast import forecast
-from installs.lifecycle import LIVE, State
+from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Image, Install
 from installs.network_words import network_words
-from installs.words import done_label
 from machines import hardware
 from machines.models import Machine
-
-INSTALLS_A_PAGE = 50
-FILTERS = {"": "All", "live": "Under way", "installed": "Installed", "failed": "Failed", "cancelled": "Cancelled"}
 
 seeing = permission_required("machines.view_machine", raise_exception=True)
 installing = permission_required("machines.install_machine", raise_exception=True)
@@ -119,27 +113,6 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 @never_cache
 @seeing
-def installs(request: HttpRequest) -> HttpResponse:
-    state = request.GET.get("state", "")
-    state = state if state in FILTERS else ""
-    with_inspections = request.GET.get("inspections") == "1"
-    base = Install.objects.all() if with_inspections else Install.objects.real_installs()
-    rows = _in_state(base, state).select_related("machine__site", "image")
-    page = Paginator(rows, INSTALLS_A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "installs/list.html", {
-        "page": page,
-        "rows": overview.rows_of(list(page.object_list), now=now()),
-        "state": state,
-        "filters": FILTERS,
-        "with_inspections": with_inspections,
-        "counts": _counts(base),
-        "done_label": done_label,
-    })  # fmt: skip
-
-
-@require_safe
-@never_cache
-@seeing
 def images(request: HttpRequest) -> HttpResponse:
     ended = Q(installs__state__in=[State.INSTALLED, State.FAILED])
     rows = Image.objects.annotate(
@@ -168,14 +141,3 @@ def _boot_match(machine: Machine, image: Image) -> Any:
 
 def _chosen_image(number: str) -> Image | None:
     return Image.objects.filter(pk=int(number), retired_at=None).first() if number.isdecimal() else None
-
-
-def _in_state(installs: QuerySet[Install], state: str) -> QuerySet[Install]:
-    if state == "live":
-        return installs.filter(state__in=LIVE)
-    return installs.filter(state=state) if state else installs
-
-
-def _counts(installs: QuerySet[Install]) -> dict[str, int]:
-    by_state = dict(installs.order_by().values_list("state").annotate(n=Count("pk")))
-    return by_state | {"": sum(by_state.values()), "live": sum(n for state, n in by_state.items() if state in LIVE)}
