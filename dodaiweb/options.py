@@ -31,6 +31,7 @@ class Options:
     data: Path
     lab: int
     workers: int
+    debian: bool
 
     @property
     def image_port(self) -> int:
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lab = parser.add_mutually_exclusive_group()
     lab.add_argument("--lab", type=_count, default=3, metavar="N", help="how many practice servers (3)")
     lab.add_argument("--no-lab", dest="lab", action="store_const", const=0, help="no practice servers")
+    parser.add_argument(
+        "--no-debian", dest="debian", action="store_false", help="do not build the image debian-12 beside the lab"
+    )
     parser.add_argument("--workers", type=_positive, default=2, help="how many workers (2)")
 
 

@@ -28,6 +28,22 @@ wwn_of() {
     esac
 }
 
+# What stands between a disk and the processor, from the disk up: a line `path modalias driver` each.
+list_disk_drivers() {
+    local block at driver path
+    for block in /sys/block/*; do
+        [[ -e $block/device ]] || continue
+        path=/dev/${block##*/}
+        at=$(readlink -f "$block/device")
+        while [[ $at == /sys/devices/* ]]; do
+            line_of "$at/modalias"
+            driver=$(readlink "$at/driver" || true)
+            [[ -z $REPLY ]] || printf '%s\t%s\t%s\n' "${path//!//}" "$REPLY" "${driver##*/}"
+            at=${at%/*}
+        done
+    done
+}
+
 list_disks() {
     local block path serial wwn model size
     for block in /sys/block/*; do
@@ -109,6 +125,7 @@ identity_lines() {
 
 collect_facts() {
     list_disks >"$WORK/disks.tsv"
+    list_disk_drivers >"$WORK/disk-drivers.tsv"
     list_interfaces >"$WORK/interfaces.tsv"
     list_processors >"$WORK/cpu.tsv"
     identity_lines >"$WORK/identity"
@@ -117,7 +134,7 @@ collect_facts() {
     lsblk --json --bytes --output PATH,TRAN,FSTYPE,LABEL,PTTYPE >"$WORK/lsblk.json"
     jq -n --rawfile disks "$WORK/disks.tsv" --rawfile interfaces "$WORK/interfaces.tsv" --rawfile cpu "$WORK/cpu.tsv" \
         --rawfile identity "$WORK/identity" --rawfile bmc "$WORK/bmc" --rawfile modaliases "$WORK/modaliases" \
-        --slurpfile lsblk "$WORK/lsblk.json" "$FACTS_PROGRAM" >"$WORK/facts.json"
+        --rawfile disk_drivers "$WORK/disk-drivers.tsv" --slurpfile lsblk "$WORK/lsblk.json" "$FACTS_PROGRAM" >"$WORK/facts.json"
 }
 
 # jq: lines of tab-separated values and lsblk's tree become the facts.
@@ -143,6 +160,7 @@ readonly FACTS_PROGRAM='
             signatures: [$tree | below | .path as $path | .label as $name |
                 ((.pttype | select(. and $path == $row[0])), (.fstype | select(.))) |
                 {path: $path, type: ., label: ($name // "")}],
+            drivers: [$disk_drivers | rows[] | select(.[0] == $row[0]) | {modalias: .[1], driver: (.[2] // "")}][:16],
             holders: [$tree | below | .path | select(test("^/dev/(md|dm-|mapper/)"))]})),
         modaliases: ($modaliases | lines)
     }'
