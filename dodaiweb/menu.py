@@ -54,7 +54,8 @@ MENU = (
     )),
 )  # fmt: skip
 SECTIONS = {
-    "plan": "machines", "plan_many": "machines", "many": "machines", "adopt": "connect", "inventory": "inventory_import",
+    "plan": "machines", "plan_many": "machines", "many": "machines", "adopt": "connect",
+    "inventory": "inventory_import",
 }  # fmt: skip
 """URLs whose entry cannot be told from their name."""
 

@@ -11,6 +11,7 @@ from machines.lifecycle import State as MachineState
 from machines.models import Machine, Sighting, Site
 
 SHOWN = 5
+THIS_COMPUTER = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ def progress() -> Progress:
     url, found = reach.urls(site)["provision"], reach.problems(site)
     real = Machine.objects.real().exclude(state=MachineState.RETIRED)
     seen = list(Sighting.objects.order_by("-last_seen_at")[:SHOWN])
-    boots = Boot.objects.filter(install__machine__site__is_practice=False)
+    boots = Boot.objects.filter(install__machine__site__is_practice=False).exclude(address__in=THIS_COMPUTER)
     last = boots.order_by("-asked_at").values_list("asked_at", "address").first()
-    outside = [(one.last_seen_at, one.address) for one in seen] + ([last] if last else [])
+    outside = [(one.last_seen_at, one.address) for one in seen if one.address not in THIS_COMPUTER]
+    outside += [last] if last else []
     return Progress(
         url=url,
         is_reachable=not any(problem.is_certain for problem in found),

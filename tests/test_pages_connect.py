@@ -43,6 +43,8 @@ def test_a_start_for_this_computer_only_has_nothing_ticked(operator, settings):
 
 def test_each_step_is_ticked_by_what_happened(operator):
     assert ticked(operator) == ["done", "now", "todo", "todo", "todo"]
+    seen("3c:ec:ef:00:00:09", address="127.0.0.1")
+    assert ticked(operator)[1] == "now", "that came from this computer itself"
     sighting = seen()
     assert ticked(operator) == ["done", "done", "now", "todo", "todo"]
     operator.post(f"/connect/{sighting.pk}/add/", {"name": "node1"})
