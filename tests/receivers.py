@@ -19,9 +19,11 @@ class Request:
 
 @dataclass
 class Hook:
-    """`answers`: the statuses of the next requests; 200 once they are used up."""
+    """`answers`: the statuses of the next requests; 200 once they are used up. `delays`: seconds before they come."""
 
     url: str = ""
+    delays: list[float] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
     answers: list[int] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
@@ -35,6 +37,8 @@ def http_receiver() -> Iterator[Hook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             hook.requests.append(Request(self.path, headers, body))
+            if hook.delays:
+                hook.over.wait(hook.delays.pop(0))
             self.send_response(hook.answers.pop(0) if hook.answers else 200)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -47,6 +51,7 @@ def http_receiver() -> Iterator[Hook]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         hook.url = f"http://127.0.0.1:{server.server_port}/hook/T0K3N"
         yield hook
+        hook.over.set()
         server.shutdown()
 
 
