@@ -1,21 +1,22 @@
 """The life of a machine, as a table. Nothing here touches the database."""
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 
 class State(TextChoices):
     """What a machine is for at this moment. `failed` is how an install ended, not a state of the machine."""
 
-    NEW = "new", "New"  # in the inventory, never looked at from inside
-    FREE = "free", "Free"
-    INSTALLING = "installing", "Installing"
-    WARM = "warm", "Warm"  # its OS is installed and waits for an owner
-    IN_USE = "in_use", "In use"
-    RELEASING = "releasing", "Releasing"
-    ERASING = "erasing", "Erasing"
-    ASIDE = "aside", "Set aside"
-    BROKEN = "broken", "Broken"
-    RETIRED = "retired", "Retired"
+    NEW = "new", _("New")  # in the inventory, never looked at from inside
+    FREE = "free", _("Free")
+    INSTALLING = "installing", _("Installing")
+    WARM = "warm", _("Warm")  # its OS is installed and waits for an owner
+    IN_USE = "in_use", _("In use")
+    RELEASING = "releasing", _("Releasing")
+    ERASING = "erasing", _("Erasing")
+    ASIDE = "aside", _("Set aside")
+    BROKEN = "broken", _("Broken")
+    RETIRED = "retired", _("Retired")
 
 
 class NotAllowed(Exception):
