@@ -212,3 +212,44 @@ def test_the_newest_kernel_and_its_initrd_are_found(tmp_path: Path, files: list[
 def test_kernel_arguments_cannot_carry_grub_commands(tmp_path: Path, arguments: str, good: bool) -> None:
     script = f"{functions('file_tree/bootloader.sh', tmp_path)} DODAI_KERNEL_ARGS='{arguments}'; check_kernel_arguments"
     assert bash(script, check=False).stdout.startswith("FAIL settings") is not good
+
+
+def new_log_calls(tmp_path: Path, steps: str) -> str:
+    """What is posted of a log, each post in angle brackets, by the two functions that send it."""
+    text = scripts.render("file_tree/install.sh", **VALUES)
+    own = "".join(text[text.index(name) :].split("\n}\n")[0] + "\n}\n" for name in ("send_new_log() {", "send_log() {"))
+    script = f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; : >"$LOG"; answer=200; unsent=
+        exec {{log_reader}}<"$LOG"
+        call() {{ http_status=$answer; [[ $answer != 200 ]] || printf '<%s>' "$(<"$2")"; }}
+        post() {{ call "$@"; }}
+        {own}
+        {steps}"""
+    return bash(script).stdout
+
+
+def test_only_new_whole_lines_of_the_log_are_sent(tmp_path: Path) -> None:
+    steps = """
+        echo one >>"$LOG"; echo two >>"$LOG"; send_new_log
+        send_new_log
+        printf 'thr' >>"$LOG"; send_new_log
+        printf 'ee\\n' >>"$LOG"; send_new_log
+        printf 'no end' >>"$LOG"; send_log"""
+    assert new_log_calls(tmp_path, steps) == "<one\ntwo><three><no end>"
+
+
+def test_what_the_server_did_not_take_is_sent_again(tmp_path: Path) -> None:
+    steps = """
+        echo one >>"$LOG"; answer=000; send_new_log
+        echo two >>"$LOG"; answer=200; send_new_log; send_log"""
+    assert new_log_calls(tmp_path, steps) == "<one\ntwo>"
+
+
+def test_a_long_log_is_sent_in_parts_without_loss(tmp_path: Path) -> None:
+    steps = """
+        for number in {1..3000}; do echo "line $number of a long log that goes on"; done >>"$LOG"
+        send_new_log; send_new_log; send_new_log; send_log"""
+    sent = new_log_calls(tmp_path, steps)
+    assert max(len(part) for part in sent.split("><")) <= 60_002
+    assert sent.strip("<>").replace("><", "\n").split("\n") == [
+        f"line {number} of a long log that goes on" for number in range(1, 3001)
+    ]

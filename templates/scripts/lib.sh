@@ -18,6 +18,8 @@ phase=start
 cause=script
 worker=
 http_status=
+unsent=                     # lines of the log that the server has not taken yet
+exec {log_reader}<"$LOG"    # keeps its place in it
 
 # One line on the console and in the log, with the uptime as the kernel's own lines have it.
 say() {
@@ -138,6 +140,7 @@ report_failure() {
     stop_worker
     say "FAILED in phase $phase, cause $1: $2${3:+ (line $3: $4)}"
     tail -n 40 "$LOG" | tee "$WORK/last" | grep -v '^\[' || true
+    send_new_log
     jq -n --arg cause "$1" --arg message "$2" --arg phase "$phase" --arg line "$3" --arg command "${4:0:500}" \
         --rawfile output "$WORK/last" '{$cause, $message, $phase, line: ($line | tonumber? // null),
         $command, output: $output[-6000:]}' >"$WORK/failed.json"
@@ -150,7 +153,7 @@ trap 'on_error "$?" "$LINENO" "$BASH_COMMAND"' ERR
 # run_worker MEASURE TOTAL_BYTES COMMAND...: run a command or function beside this script and report every second how
 # many bytes MEASURE prints. Fails as the command failed; ends when the server says that the attempt has.
 run_worker() {
-    local measure=$1 total=$2 status=0 tick ended
+    local measure=$1 total=$2 status=0 seconds=0 tick ended
     shift 2
     rm -f "$WORK/failure"
     set -m
@@ -165,6 +168,8 @@ run_worker() {
         wait -n -p ended "$worker" "$tick" || status=$?
         [[ ${ended:-} == "$tick" ]] || break
         report_progress "$($measure)" "$total"
+        seconds=$((seconds + 1))
+        [[ $((seconds % 3)) != 0 ]] || send_new_log
     done
     worker=
     [[ $status -ne 0 ]] || return 0
@@ -195,6 +200,7 @@ begin_phase() {
     say "phase $phase"
     printf '{"phase": "%s", "done_bytes": 0, "total_bytes": %d}\n' "$phase" "${2:-0}" >"$WORK/progress.json"
     post event/progress "$WORK/progress.json"
+    send_new_log
 }
 
 phases_json=
@@ -207,7 +213,25 @@ end_phase() {
     phases_json+=$(printf '%s"%s": %d.%02d' "${phases_json:+, }" "$phase" $((elapsed / 100)) $((elapsed % 100)))
 }
 
+# Whole lines that are new, in one try: the work must not wait for it. What was not taken goes with the next ones.
+send_new_log() {
+    local new='' lines
+    IFS= read -r -d '' -u "$log_reader" new || true
+    unsent+=$new
+    [[ $unsent == *$'\n'* ]] || return 0
+    lines=${unsent:0:60000}
+    lines=${lines%$'\n'*}
+    printf '%s\n' "$lines" >"$WORK/log.txt"
+    call event/log "$WORK/log.txt" 5
+    [[ $http_status == 2?? ]] || return 0
+    unsent=${unsent#"$lines"}
+    unsent=${unsent#$'\n'}
+}
+
+# The rest, and until it was taken.
 send_log() {
-    tail -c 60000 "$LOG" >"$WORK/log.txt"
+    send_new_log
+    [[ -n $unsent ]] || return 0
+    printf '%s' "$unsent" | tail -c 60000 >"$WORK/log.txt"
     post event/log "$WORK/log.txt" || true
 }
