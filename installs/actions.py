@@ -2,6 +2,7 @@
 
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from installs import ending, plan
 from installs.lifecycle import ENDED, State
@@ -38,12 +39,14 @@ def start_inspection(machine: Machine, *, by: str) -> Install:
 def retry(install: Install, *, by: str) -> Install:
     """Try again what failed or was cancelled: a new attempt, with a plan of its own. Raises Refused."""
     if install.state not in ENDED - {State.INSTALLED}:
-        raise Refused(f"{install} is {install.state}: only what failed or was cancelled can be tried again")
+        words = _("%(install)s is %(state)s: only what failed or was cancelled can be tried again")
+        raise Refused(words % {"install": install, "state": _state(install)})
     if install.image is None:
         return start_inspection(install.machine, by=by)
     made = plan.for_install(install.machine, install.image)
     if any(made.frozen.get(part) != install.plan.get(part) for part in WHAT_WAS_APPROVED):
-        raise Refused(f"{install.machine.name}: disk, image or layout changed since that attempt: look at the new plan")
+        words = _("%(name)s: disk, image or layout changed since that attempt: look at the new plan")
+        raise Refused(words % {"name": install.machine.name})
     return start_install(install.machine, install.image, by=by, approved=made.digest, retry_of=install)
 
 
@@ -51,7 +54,12 @@ def cancel(install: Install, *, by: str) -> None:
     """Stop a live install; it ends once its machine can do no more harm. Raises Refused when it has ended."""
     if not ending.stop(install.pk, cause="cancelled", error=f"cancelled by {by}", wanted=State.CANCELLED, by=by):
         install.refresh_from_db()
-        raise Refused(f"{install} of {install.machine.name} is {install.state}, there is nothing to cancel")
+        words = _("%(install)s of %(name)s is %(state)s, there is nothing to cancel")
+        raise Refused(words % {"install": install, "name": install.machine.name, "state": _state(install)})
+
+
+def _state(install: Install) -> str:
+    return str(State(install.state).label).lower()
 
 
 def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: ignore[no-untyped-def]
@@ -62,12 +70,13 @@ def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: i
             if not made.is_possible:
                 raise Refused(" ".join(made.problems))
             if approved is not None and approved != made.digest:
-                raise Refused(f"{fresh.name} or the image has changed since this plan was shown: look at the new plan.")
+                words = _("%(name)s or the image has changed since this plan was shown: look at the new plan.")
+                raise Refused(words % {"name": fresh.name})
             install = _create(made, by=by, retry_of=retry_of)
     except IntegrityError as exc:
         winner = Install.objects.live().filter(machine=machine).first()
-        whose = f" by {winner.requested_by}" if winner else ""
-        raise Refused(f"{machine.name}: another install{whose} was a moment earlier") from exc
+        values = {"name": machine.name, "who": winner.requested_by if winner else "?"}
+        raise Refused(_("%(name)s: another install, asked by %(who)s, was a moment earlier") % values) from exc
     return install
 
 

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from machines import doorbell, identity, lifecycle
 from machines.facts import Facts, FoundDisk
 from machines.lifecycle import State
 from machines.models import Disk, Interface, Machine, PowerCommand, Sighting
+from machines.models.history import CHANGED, record_many
 from machines.power.base import Power
 
 POWER_ACTIONS = ("on", "off", "soft", "reset", "status")
@@ -28,7 +30,8 @@ class NotThisMachine(Exception):
 def request_power(machine: Machine, action: str, *, by: str) -> PowerCommand:
     """Ask for a power command; a worker carries it out within seconds. Raises Refused."""
     if action not in POWER_ACTIONS:
-        raise Refused(f"there is no power command {action!r}: choose one of {', '.join(POWER_ACTIONS)}")
+        values = {"name": action, "known": ", ".join(POWER_ACTIONS)}
+        raise Refused(_("there is no power command %(name)s: choose one of %(known)s") % values)
     try:
         with transaction.atomic():
             machine = Machine.objects.select_for_update().get(pk=machine.pk)
@@ -36,7 +39,8 @@ def request_power(machine: Machine, action: str, *, by: str) -> PowerCommand:
                 _refuse_if_busy(machine)
             command = PowerCommand.objects.create(machine=machine, action=action, asked_by=by)
     except IntegrityError as exc:
-        raise Refused(f"{machine.name}: a power command is already under way, wait for it") from exc
+        words = _("%(name)s: a power command is already under way, wait for it") % {"name": machine.name}
+        raise Refused(words) from exc
     doorbell.ring(JOB)
     doorbell.tell_pages(machine=machine.pk)
     return command
@@ -98,11 +102,13 @@ def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) ->
     """Keep everybody's hands off a machine. Raises lifecycle.NotAllowed; Refused while something works on it."""
     with transaction.atomic():
         machine = Machine.objects.select_for_update().get(pk=machine.pk)
-        machine.state = lifecycle.after(machine.state, "set_aside")
+        was, machine.state = machine.state, lifecycle.after(machine.state, "set_aside")
         if machine.handled_by:
-            raise Refused(f"{machine.name} is in the hands of {machine.handled_by}: cancel that first")
+            raise Refused(_in_hands(machine))
         machine.aside_by, machine.aside_why, machine.aside_until = by, why, until
         machine.save(update_fields=["state", "aside_by", "aside_why", "aside_until"])
+        states = [str(State(was).label), str(State.ASIDE.label)]
+        record_many([(machine, CHANGED, {"state": states, "aside_why": ["", why]})])
     doorbell.tell_pages(machine=machine.pk)
 
 
@@ -112,7 +118,8 @@ def choose_root_disk(disk: Disk) -> None:
         machine = Machine.objects.select_for_update().get(pk=disk.machine_id)
         _refuse_if_busy(machine)
         if disk.is_removable:
-            raise Refused(f"{machine.name}: {disk} is removable, choose a disk that stays in")
+            words = _("%(name)s: %(disk)s is removable, choose a disk that stays in")
+            raise Refused(words % {"name": machine.name, "disk": disk})
         for other in machine.disks.filter(Q(is_root=True) | Q(pk=disk.pk)):
             other.is_root = other.pk == disk.pk
             other.save(update_fields=["is_root"])
@@ -121,9 +128,14 @@ def choose_root_disk(disk: Disk) -> None:
 
 def _refuse_if_busy(machine: Machine) -> None:
     if machine.protected:
-        raise Refused(f"{machine.name} is protected: take the protection off in the inventory first")
+        raise Refused(_("%(name)s is protected: take the protection off first") % {"name": machine.name})
     if machine.handled_by:
-        raise Refused(f"{machine.name} is in the hands of {machine.handled_by}: cancel that first")
+        raise Refused(_in_hands(machine))
+
+
+def _in_hands(machine: Machine) -> str:
+    values = {"name": machine.name, "who": machine.handled_by}
+    return _("%(name)s is in the hands of %(who)s: cancel that first") % values
 
 
 def _refuse_other_machine(machine: Machine, found: Facts) -> None:

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from dodaiweb.formats import duration
 from machines.models import POWER_IS_STALE_AFTER, Disk, Machine
 from machines.power import DRIVERS
 from machines.power.base import Power
 
+SWITCHED = {Power.ON: gettext_lazy("On"), Power.OFF: gettext_lazy("Off")}
 UNREADABLE = "unreadable"  # nobody can ask: no fault of the machine
 
 
@@ -23,18 +27,19 @@ def power_words(machine: Machine) -> PowerWords:
     """How its power is, in words that say why it is unknown. Needs `machine.bmc` loaded."""
     state = machine.power
     if state != Power.UNKNOWN:
-        return PowerWords(state, state.capitalize(), machine.power_error)
+        return PowerWords(state, str(SWITCHED[state]), machine.power_error)
     bmc = getattr(machine, "bmc", None)
     if bmc is None:
-        return PowerWords(UNREADABLE, "No BMC")
+        return PowerWords(UNREADABLE, _("No BMC"))
     driver = DRIVERS.get(bmc.driver)
     if driver and not driver.can_be_read:
-        return PowerWords(UNREADABLE, "By hand")
+        return PowerWords(UNREADABLE, _("By hand"))
     if machine.power_error:
-        return PowerWords(state, "No reply", machine.power_error)
+        return PowerWords(state, _("No reply"), machine.power_error)
     if machine.power_seen_at is None:
-        return PowerWords(state, "Not read yet")
-    return PowerWords(state, "Unknown", f"no reading for more than {duration(POWER_IS_STALE_AFTER)}")
+        return PowerWords(state, _("Not read yet"))
+    stale = _("no reading for more than %(time)s") % {"time": duration(POWER_IS_STALE_AFTER)}
+    return PowerWords(state, _("Unknown"), stale)
 
 
 def disk_contents(disk: Disk) -> str:

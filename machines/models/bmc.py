@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext, gettext_noop
 
 from dodaiweb import keys
 from machines import bmc_words
@@ -15,10 +16,12 @@ from machines.power.base import BmcEndpoint, PowerRefused
 
 BMC_PASSWORD_PURPOSE = "bmc password"  # noqa: S105 - what it is for, not what it is
 IPMI_PORT = 623
+# The drivers themselves know nothing of Django: their words are marked for translation here.
+DRIVER_LABELS = (gettext_noop("By hand (no BMC)"), gettext_noop("Fake (in memory)"))
 
 
 def power_drivers() -> list[tuple[str, str]]:
-    return [(slug, driver.label) for slug, driver in DRIVERS.items()]
+    return [(slug, gettext(driver.label)) for slug, driver in DRIVERS.items()]
 
 
 class Credentials(models.Model):
