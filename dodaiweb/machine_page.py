@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from hashlib import sha256
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django import forms
@@ -23,6 +21,7 @@ from installs.words import done_label
 from machines import actions, hardware, lifecycle, upkeep, verbs
 from machines.console import console_tail
 from machines.findings import findings
+from machines.history import Change, changes_of, words_of
 from machines.models import Cluster, Machine
 
 INSTALLS_SHOWN, COMMANDS_SHOWN, CHANGES_SHOWN = 20, 8, 20
@@ -147,7 +146,7 @@ def _show(
         "interfaces": found.interfaces.all(),
         "commands": found.power_commands.all()[:COMMANDS_SHOWN],
         "history": overview.with_marks(list(history)),
-        "changes": _changes(found),
+        "changes": changes_of(found, limit=CHANGES_SHOWN),
         "live": Install.objects.live().filter(machine=found).first(),
         "done_label": done_label,
         "console": None if console is None else logs.last_lines(console),
@@ -156,14 +155,14 @@ def _show(
         "aside_is_over": bool(found.aside_until and found.aside_until <= now()),
         "notes_digest": notes_digest(found.notes),
         "typed_notes": typed_notes,
+        "noted": _last_note(found),
         "zone": localtime().tzname(),
     }
     return render(request, "machines/detail.html", values, status=status)
 
 
-def _changes(found: Machine) -> list[Any]:
-    """Edits of the inventory, newest first."""
-    if find_spec("machines.history") is None:
-        return []
-    changes: list[Any] = import_module("machines.history").changes_of(found, limit=CHANGES_SHOWN)
-    return changes
+def _last_note(found: Machine) -> Change | None:
+    """Who changed the notes last, and when."""
+    edits = found.history.filter(id=found.pk, history_changes__has_key="notes").order_by("-history_date")
+    row = edits.first()
+    return Change(row.history_date, row.history_by, words_of(row)) if row else None

@@ -107,8 +107,7 @@ def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) ->
             raise Refused(_in_hands(machine))
         machine.aside_by, machine.aside_why, machine.aside_until = by, why, until
         machine.save(update_fields=["state", "aside_by", "aside_why", "aside_until"])
-        states = [str(State(was).label), str(State.ASIDE.label)]
-        record_many([(machine, CHANGED, {"state": states, "aside_why": ["", why]})])
+        record_many([(machine, CHANGED, {"state": [str(State(was).label), f"{State.ASIDE.label}: {why}"]})])
     doorbell.tell_pages(machine=machine.pk)
 
 

@@ -9,6 +9,7 @@ from machines import doorbell, lifecycle
 from machines.actions import Refused
 from machines.lifecycle import State
 from machines.models import Cluster, Machine
+from machines.models.history import CHANGED, record_many
 
 ASIDE_COLUMNS = ("aside_by", "aside_why", "aside_until")
 NOTES_LIMIT = 20_000  # characters
@@ -92,6 +93,7 @@ def _change(machine: Machine, change: Callable[[Machine], list[str]]) -> Machine
 
 def _move(machine: Machine, verb: str) -> list[str]:
     _refuse_if_handled(machine)
+    was = State(machine.state)
     try:
         machine.state = lifecycle.after(machine.state, verb)
     except lifecycle.NotAllowed as exc:
@@ -99,6 +101,7 @@ def _move(machine: Machine, verb: str) -> list[str]:
             _("%(name)s is %(state)s now: load the page again to see what can be done with it")
             % {"name": machine.name, "state": str(State(machine.state).label).lower()}
         ) from exc
+    record_many([(machine, CHANGED, {"state": [str(was.label), str(State(machine.state).label)]})])
     return ["state"]
 
 
