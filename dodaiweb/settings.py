@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dodaiweb import access, keys, mail
+from dodaiweb import access, advertised, keys, mail
 
 os.umask(0o077)
 
@@ -55,9 +55,12 @@ except keys.KeyProblem as problem:
     print(f"dodai: {problem}", file=sys.stderr)
     sys.exit(78)  # EX_CONFIG of sysexits.h: a supervisor should not try again
 
-PROVISION_URL = os.environ.get("DODAI_PROVISION_URL") or "http://127.0.0.1:8001"
-IMAGE_URL = os.environ.get("DODAI_IMAGE_URL") or "http://127.0.0.1:8002"
-PAGES_URL = os.environ.get("DODAI_PAGES_URL") or "http://127.0.0.1:8000"  # links in notices lead there
+# The environment, else what the last `up` of this folder said, so that commands beside it know it too.
+_told = advertised.read(DATA)
+PROVISION_URL = os.environ.get("DODAI_PROVISION_URL") or _told.get("provision") or "http://127.0.0.1:8001"
+IMAGE_URL = os.environ.get("DODAI_IMAGE_URL") or _told.get("images") or "http://127.0.0.1:8002"
+# Links in notices lead there.
+PAGES_URL = os.environ.get("DODAI_PAGES_URL") or _told.get("pages") or "http://127.0.0.1:8000"
 
 try:
     globals().update(mail.settings_of(os.environ.get("DODAI_MAIL_URL", "")))

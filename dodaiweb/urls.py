@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import activity_page, connect_page, login, machine_list, machine_page, many_pages, views
+from dodaiweb import activity_page, connect_page, doctor_page, login, machine_list, machine_page, many_pages, views
 
 urlpatterns = [
     path("login/", login.Login.as_view(), name="login"),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("practice/remove/", views.practice_remove, name="practice_remove"),
     path("practice/return/", views.practice_return, name="practice_return"),
     path("activity/", activity_page.show, name="activity"),
+    path("doctor/", doctor_page.doctor, name="doctor"),
+    path("doctor/check-up/", doctor_page.check_up, name="check_up"),
     path("machines/", machine_list.machines, name="machines"),
     path("machines/ids.json", machine_list.machine_ids, name="machine_ids"),
     path("machines/list.csv", machine_list.machines_csv, name="machines_csv"),

@@ -76,6 +76,10 @@ WORDS: dict[str, tuple[Level, str, str]] = {
         N_("Set the machine's type to boot from the network first, for ever."),
     ),
     "firmware": (Level.INFO, N_("It says of itself: %(model)s, firmware %(firmware)s."), ""),
+    "clock-off": (
+        Level.WEAK, N_("Its clock is %(minutes)s minutes off."),
+        N_("Give the BMC a time server: its log tells wrong times."),
+    ),
     "redfish-too": (
         Level.INFO, N_("It also speaks Redfish %(version)s."),
         N_("Redfish is safer than IPMI: choose the driver redfish in the inventory."),

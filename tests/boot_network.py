@@ -92,7 +92,7 @@ class Network:
         else:
             path = self.folder / "bios.socket"
             self.start(sys.executable, "-m", "tests.boot_network", tap, str(path), log="disguise")
-            _wait_for(path.exists, "the disguise")
+            wait_for(path.exists, "the disguise")
             cable = f"stream,id=net0,server=off,addr.type=unix,addr.path={path}"
         self.start(
             str(needs.program("qemu-system-x86_64")), "-nodefaults", "-no-user-config", "-display", "none",
@@ -124,11 +124,11 @@ def _hold() -> "subprocess.Popen[bytes]":
     """A process whose network namespace lives as long as it does, or this one."""
     holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "600"])
     ours = os.readlink("/proc/self/ns/net")
-    _wait_for(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, "a network namespace")
+    wait_for(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, "a network namespace")
     return holder
 
 
-def _wait_for(is_there, what: str) -> None:
+def wait_for(is_there, what: str) -> None:
     end = time.monotonic() + 10
     while not is_there():
         assert time.monotonic() < end, f"{what} did not come"

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from machines.bmc_probe.findings import Renew, Works
 from machines.power.base import BmcEndpoint, PowerError, PowerRefused
@@ -12,6 +13,7 @@ from machines.power.redfish_client import ROOT, RedfishClient
 
 HANDSHAKE_SECONDS = 4.0
 GREETING_SECONDS = 3.0
+CLOCK_MAY_BE_OFF_MINUTES = 5
 
 
 def probe_redfish(endpoint: BmcEndpoint, renew: Renew) -> Works:
@@ -83,8 +85,18 @@ def _log_in(endpoint: BmcEndpoint, works: Works, renew: Renew) -> None:
         works.add("firmware", model=model, firmware=told["FirmwareVersion"])
     works.add("power-read" if works.is_usable else "power-unreadable", power=told["power"])
     works.add("boot-read" if told["boot"] else "boot-unreadable", boot=told["boot"])
+    if (minutes := _minutes_off(told["DateTime"])) > CLOCK_MAY_BE_OFF_MINUTES:
+        works.add("clock-off", minutes=minutes)
     works.uuids = [told["UUID"]] if told.get("UUID") else []
     works.serials = [told[name] for name in ("SerialNumber", "SKU") if told.get(name)]  # Dell: the tag is the SKU
+
+
+def _minutes_off(text: str) -> int:
+    """How far the BMC's clock (DSP0266, 9.2.6) is from ours; 0 where it does not tell it."""
+    try:
+        return abs(int((datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds() // 60))
+    except (TypeError, ValueError):
+        return 0
 
 
 def _address(endpoint: BmcEndpoint) -> str:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from dodaiweb import debian, first_user, folder, listening, options, startup, valkey
+from dodaiweb import advertised, debian, first_user, folder, listening, options, startup, valkey
 from dodaiweb.options import Options
 from dodaiweb.supervisor import ChildFailed, Stopped, Supervisor
 from lab import needs
@@ -32,6 +32,8 @@ class Command(BaseCommand):
         try:
             with closing(self._lock(chosen)):
                 listening.require_free(startup.addresses(chosen))
+                urls = {"pages": settings.PAGES_URL, "provision": settings.PROVISION_URL, "images": settings.IMAGE_URL}
+                advertised.write(settings.DATA, urls)
                 with Supervisor(log.line) as supervisor:
                     self._start(supervisor, chosen, log)
                     supervisor.run()

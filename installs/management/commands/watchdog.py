@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from dodaiweb import checkups
 from installs import notices, reach, sweep
 from machines import jobs, loops
 
@@ -27,3 +28,4 @@ class Command(BaseCommand):
         if time.monotonic() >= self._seldom_at:
             self._seldom_at = time.monotonic() + SELDOM_SECONDS
             reach.ring_if_old()
+            checkups.ring_for_due()
