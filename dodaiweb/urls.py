@@ -7,7 +7,7 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import activity_page, connect_page, doctor_page, login, machine_list, machine_page, many_pages, views
+from dodaiweb import activity_page, connect_page, doctor_page, login, machine_list, machine_page, many_pages, system_page, views
 
 urlpatterns = [
     path("login/", login.Login.as_view(), name="login"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("connect/<int:number>/add/", connect_page.adopt, name="adopt"),
     path("practice/remove/", views.practice_remove, name="practice_remove"),
     path("practice/return/", views.practice_return, name="practice_return"),
+    path("system/", system_page.show, name="system"),
     path("activity/", activity_page.show, name="activity"),
     path("doctor/", doctor_page.doctor, name="doctor"),
     path("doctor/check-up/", doctor_page.check_up, name="check_up"),
