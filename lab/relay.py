@@ -41,6 +41,8 @@ class Relay:
                     await self._carry(reader, writer)
         except (OSError, TimeoutError) as exc:
             log.debug("relay to %s:%s: %s", *self._target, exc)  # the guest sees its connection closed
+        except asyncio.CancelledError:
+            pass  # by `stop`; asyncio's streams would print it as a fault of their own (Python 3.11)
         finally:
             self._connections.discard(task)
 

@@ -16,6 +16,32 @@ def test_a_connection_that_is_reset_ends_quietly(caplog) -> None:
     assert caplog.text == ""
 
 
+def test_a_stop_ends_connections_quietly(caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        assert asyncio.run(_stopped_one()) == b""
+    assert caplog.text == ""
+
+
+async def _stopped_one() -> bytes:
+    """What the near side reads of a connection under way when the relay stops."""
+
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(far, "127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    relay = Relay(listening, *server.sockets[0].getsockname())
+    await relay.start()
+    reader, near = await asyncio.open_connection(*listening.getsockname())
+    await asyncio.sleep(0.1)
+    await relay.stop()
+    said = await asyncio.wait_for(reader.read(), 5)
+    near.close()
+    server.close()
+    return said
+
+
 async def _reset_one() -> bytes:
     """What the far side reads to the end of a connection whose near side resets it."""
     read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
