@@ -8,6 +8,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as N_
 
+from machines.saying import say
+
 
 class Level(StrEnum):
     DANGER = "danger"
@@ -166,7 +168,4 @@ _COUNTED = {Level.DANGER: "dangerous", Level.BAD: "not working", Level.WEAK: "we
 def _sentence(item: Mapping[str, Any]) -> Sentence:
     level, what, todo = WORDS[item["code"]]
     values = item.get("values") or {}
-    try:
-        return Sentence(level, _(what) % values, _(todo) % values if todo else "")
-    except (KeyError, ValueError):
-        return Sentence(level, _(what), _(todo) if todo else "")
+    return Sentence(level, say(what, values), say(todo, values))

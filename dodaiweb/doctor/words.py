@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as N_
 
 from installs import reach
+from machines.saying import P_, Text, say
 
 
 class Level(StrEnum):
@@ -24,24 +25,27 @@ _LINES = N_("Run `manage.py dhcp-config --network NETWORK` and give your DHCP se
 _NEW_PASSWORD = N_("Set one of 16 to 20 letters and digits by chance, in the BMC and in the inventory.")
 
 # code: level, what is so, why it matters, what to do
-WORDS: dict[str, tuple[Level, str, str, str]] = {
+WORDS: dict[str, tuple[Level, Text, str, str]] = {
     "check-broke": (W, N_("The check “%(check)s” broke off (%(error)s)."), N_("Nobody knows what it would have found."),
                     N_("Look into the log for the reason.")),
     "database-right": (OK, N_("The database answers (%(kind)s) and is up to date."), "", ""),
     "database-away": (E, N_("The database does not answer (%(error)s)."), N_("Nothing goes on without it."),
                       N_("Start it, and check DODAI_DATABASE_URL.")),
-    "migrations-missing": (E, N_("%(count)s changes of the database's tables are not made yet."),
+    "migrations-missing": (E, P_("%(count)s change of the database's tables is not made yet.",
+                      "%(count)s changes of the database's tables are not made yet."),
                            N_("This program and that database do not fit."), N_("Run `manage.py migrate`.")),
     "queue-away": (E, N_("The queue does not answer (%(error)s)."), N_("Installs go on slowly, a step a second."),
                    N_("Start Valkey or Redis, and check DODAI_REDIS_URL.")),
-    "workers": (OK, N_("%(count)s workers are there, %(waiting)s jobs wait."), "", ""),
+    "workers": (OK, P_("%(count)s worker is there; waiting jobs: %(waiting)s.",
+                      "%(count)s workers are there; waiting jobs: %(waiting)s."), "", ""),
     "no-workers": (E, N_("No worker runs."), N_("Nobody carries out power commands, tests and installs."),
                    N_("Start `manage.py up`, or `manage.py worker` on its host.")),
     "watchdog-beats": (OK, N_("The watchdog beats."), "", ""),
     "watchdog-late": (E, N_("The watchdog has not beaten for more than 30 s."),
                       N_("No deadline is kept: an install that hangs is not ended."),
                       N_("Start `manage.py up`, or `manage.py watchdog` on its host.")),
-    "poll-late": (W, N_("The power of %(count)s machines was not read for five minutes."),
+    "poll-late": (W, P_("The power of %(count)s machine was not read for five minutes.",
+                      "The power of %(count)s machines was not read for five minutes."),
                   N_("Pages show what was, not what is."),
                   N_("Start `manage.py poll_power`; if it runs, too many BMCs are silent.")),
     "keys-right": (OK, N_("The keys fit the database, and only this user can read them."), "", ""),
@@ -54,7 +58,8 @@ WORDS: dict[str, tuple[Level, str, str, str]] = {
                    N_("Certificates fail, and logs of machines do not fit together."),
                    N_("Install chrony, or switch systemd-timesyncd on.")),
     "clock-unknown": (NOTE, N_("The kernel does not say whether the clock is kept right."), "", ""),
-    "clock-differs": (W, N_("The clocks of %(count)s BMCs are off by minutes (%(names)s)."),
+    "clock-differs": (W, P_("The clock of %(count)s BMC is off by minutes (%(names)s).",
+                      "The clocks of %(count)s BMCs are off by minutes (%(names)s)."),
                       N_("Their logs lie, and their certificates may fail."), N_("Give the BMCs a time server.")),
     "disk-enough": (OK, N_("%(free_gib)s GiB are free in %(folder)s."), "", ""),
     "disk-low": (W, N_("Only %(free_gib)s GiB are free in %(folder)s."),
@@ -92,22 +97,30 @@ WORDS: dict[str, tuple[Level, str, str, str]] = {
     "dhcp-boots-us": (OK, N_("%(interface)s: iPXE is sent to Dodai."), "", ""),
     "dhcp-boots-others": (W, N_("%(interface)s: iPXE is sent to %(found)s, not to %(ours)s."), _FIND, _LINES),
     "dhcp-boots-others-yet": (NOTE, N_("%(interface)s: iPXE is sent to %(found)s, not to %(ours)s."), "", _LINES),
-    "bmcs-beside": (W, N_("%(count)s BMCs are in the network of the machines, %(network)s (%(names)s)."),
+    "bmcs-beside": (W, P_("%(count)s BMC is in the network of the machines, %(network)s (%(names)s).",
+                      "%(count)s BMCs are in the network of the machines, %(network)s (%(names)s)."),
                     N_("Whoever breaks into one server reaches the power of all."),
                     N_("Give BMCs a network of their own that machines cannot reach.")),
-    "bmcs-silent": (W, N_("%(count)s BMCs do not answer (%(names)s)."), N_("Nothing can be installed there."),
+    "bmcs-silent": (W, P_("%(count)s BMC does not answer (%(names)s).",
+                      "%(count)s BMCs do not answer (%(names)s)."), N_("Nothing can be installed there."),
                     N_("Test them from the page of the machine.")),
-    "bmcs-untested": (NOTE, N_("%(count)s BMCs were never tested."), "",
+    "bmcs-untested": (NOTE, P_("%(count)s BMC was never tested.",
+                      "%(count)s BMCs were never tested."), "",
                       N_("Press Test BMC on the page of the machine.")),
-    "bmcs-dangerous": (E, N_("%(count)s BMCs are open to others (%(names)s)."),
+    "bmcs-dangerous": (E, P_("%(count)s BMC is open to others (%(names)s).",
+                      "%(count)s BMCs are open to others (%(names)s)."),
                        N_("Anybody in their network can switch and take over the machines."),
                        N_("Do what the test on the page of the machine says.")),
-    "bmcs-weak": (W, N_("%(count)s BMCs are weak (%(names)s)."), N_("They make an attack easier."),
+    "bmcs-weak": (W, P_("%(count)s BMC is weak (%(names)s).",
+                      "%(count)s BMCs are weak (%(names)s)."), N_("They make an attack easier."),
                   N_("Do what the test on the page of the machine says.")),
-    "password-none": (E, N_("%(count)s BMCs have no password."), N_("Anybody can switch the machines."), _NEW_PASSWORD),
-    "password-default": (E, N_("%(count)s BMCs have a password that everybody tries first."),
+    "password-none": (E, P_("%(count)s BMC has no password.",
+                      "%(count)s BMCs have no password."), N_("Anybody can switch the machines."), _NEW_PASSWORD),
+    "password-default": (E, P_("%(count)s BMC has a password that everybody tries first.",
+                      "%(count)s BMCs have a password that everybody tries first."),
                          N_("Anybody can switch the machines."), _NEW_PASSWORD),
-    "password-short": (W, N_("%(count)s BMCs have a password of fewer than 16 letters."),
+    "password-short": (W, P_("%(count)s BMC has a password of fewer than 16 letters.",
+                      "%(count)s BMCs have a password of fewer than 16 letters."),
                        N_("IPMI gives everybody what is needed to guess it."), _NEW_PASSWORD),
     "password-shared": (W, N_("%(count)s BMCs share their password with others."), N_("Who learns one has them all."),
                         N_("Give each BMC a password of its own.")),
@@ -159,5 +172,5 @@ def _sentence(item: Mapping[str, Any]) -> Sentence:
     values = dict(item.get("values") or {})
     if "problem" in values:
         values["words"] = reach.Problem(values["problem"], values["values"]).words
-    what, why, todo = (_(text) % values if text else "" for text in texts)
+    what, why, todo = (say(text, values) for text in texts)
     return Sentence(level, what, why, todo)

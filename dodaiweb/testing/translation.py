@@ -21,6 +21,7 @@ PLACES = {
 SINGLE, PLURAL, CONTEXT, BOTH = None, (1, 2), ((1, "c"), 2), ((1, "c"), 2, 3)
 KEYWORDS = {
     "_": SINGLE, "gettext": SINGLE, "gettext_lazy": SINGLE, "gettext_noop": SINGLE,
+    "N_": SINGLE, "P_": PLURAL,  # in tables, said later: machines/saying.py
     "ngettext": PLURAL, "ngettext_lazy": PLURAL, "pgettext": CONTEXT, "pgettext_lazy": CONTEXT,
     "npgettext": BOTH, "npgettext_lazy": BOTH,
 }  # fmt: skip
