@@ -1,6 +1,6 @@
 from django.urls import path
 
-from installs import install_list, install_page, notice_views, views
+from installs import image_pages, install_list, install_page, notice_views, views
 
 urlpatterns = [
     path("machines/<slug:name>/install/", views.plan_page, name="plan"),
@@ -12,7 +12,17 @@ urlpatterns = [
     path("installs/<int:number>/console.txt", install_page.console, name="console"),
     path("installs/<int:number>/cancel/", views.cancel, name="cancel"),
     path("installs/<int:number>/retry/", views.retry, name="retry"),
-    path("images/", views.images, name="images"),
+    path("images/", image_pages.images, name="images"),
+    path("images/<int:number>/", image_pages.image, name="image"),
+    path("images/<int:number>/retire/", image_pages.retire, name="image_retire"),
+    path("images/<int:number>/bring-back/", image_pages.bring_back, name="image_bring_back"),
+    path("images/<int:number>/delete/", image_pages.delete, name="image_delete"),
+    path("imports/new/", image_pages.import_new, name="image_import_new"),
+    path("imports/debian/", image_pages.import_debian, name="image_debian"),
+    path("imports/<int:number>/", image_pages.import_page, name="image_import"),
+    path("imports/<int:number>/part/", image_pages.part, name="image_part"),
+    path("imports/<int:number>/cancel/", image_pages.import_cancel, name="image_import_cancel"),
+    path("imports/<int:number>/again/", image_pages.import_again, name="image_import_again"),
     path("notices/", notice_views.targets, name="notices"),
     path("notices/<int:number>/", notice_views.target, name="notice"),
     path("notices/<int:number>/test/", notice_views.test, name="notice_test"),

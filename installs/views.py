@@ -8,17 +8,15 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from installs import actions, plan
 from installs.forecast import forecast
-from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Image, Install
 from installs.network_words import network_words
@@ -108,20 +106,6 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
     except actions.Refused as exc:
         messages.error(request, str(exc))
     return redirect("install", live.pk)
-
-
-@require_safe
-@never_cache
-@seeing
-def images(request: HttpRequest) -> HttpResponse:
-    ended = Q(installs__state__in=[State.INSTALLED, State.FAILED])
-    rows = Image.objects.annotate(
-        attempts=Count("installs", filter=ended),
-        successes=Count("installs", filter=Q(installs__state=State.INSTALLED)),
-        last_used_at=Max("installs__queued_at"),
-    )
-    used = Machine.objects.exclude(image_name="").values_list("image_name").annotate(n=Count("pk")).order_by()
-    return render(request, "installs/images.html", {"images": rows, "used": dict(used), "methods": METHODS})
 
 
 def _attempt(request: HttpRequest, machine: Machine, start: Callable[[], Install]) -> HttpResponse:

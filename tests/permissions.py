@@ -80,7 +80,7 @@ class Scene:
         from django.contrib.contenttypes.models import ContentType
 
         from machines import actions
-        from installs.models import NoticeTarget
+        from installs.models import ImageImport, NoticeTarget
         from machines.models import Cluster, Credentials, MachineType, Vlan
 
         machine, image = installing.make_machine(), installing.make_image()
@@ -99,8 +99,9 @@ class Scene:
             "name": machine.name, "number": install.pk, "mac": "52:54:00:00:00:01", "token": "A" * 43,
             "nonce": "0" * 32,
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
+            "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
-            "verb": "inspect", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
+            "verb": "inspect", "form": "csv", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
             "content_type_id": ContentType.objects.get_for_model(machine).pk,
             "admin/auth/user:id": get_user_model().objects.get(username="viewer").pk,
             **dict.fromkeys(("queue_index", "connection_index", "scheduler_index"), 0),
