@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 
 from dodaiweb import formats
 from dodaiweb.menu import url_if
+from dodaiweb.stored_words import told
 
 DRAWING = re.compile(r"<path[^>]*>")
 
@@ -35,7 +36,7 @@ def environment(**options: Any) -> Environment:
     )  # fmt: skip
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,
-        elapsed=elapsed, intcomma=intcomma, number_word=formats.number_word, plural=plural,
+        elapsed=elapsed, intcomma=intcomma, number_word=formats.number_word, told=told, plural=plural,
     )  # fmt: skip
     return env
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dodaiweb.formats import ago, clock, duration, share_of, size
+from dodaiweb.stored_words import told
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Event, Install
@@ -49,7 +50,7 @@ def words_for(
 def short_words(install: Install, marks: Sequence[Mark], *, now: datetime) -> str:
     """One line for lists: `Copying files, 41 of 62 MB`."""
     if install.operator_task:
-        return _("Waits for a person: %(task)s") % {"task": install.operator_task}
+        return _("Waits for a person: %(task)s") % {"task": told(install.operator_task)}
     if install.state == State.QUEUED:
         return _("Queued")
     if install.state == State.STOPPING:
@@ -122,7 +123,7 @@ def _stopped(install: Install, marks: Sequence[Mark]) -> Words:
     if install.is_inspection:
         what = _("Inspection failed") if install.state == State.FAILED else _("Inspection cancelled")
     failed = any(mark.look == Look.FAILED for mark in marks)
-    return Words(_ended_at(what, current(marks)) if failed else what, install.error)
+    return Words(_ended_at(what, current(marks)) if failed else what, told(install.error))
 
 
 def _ended_at(ended: str, mark: Mark) -> str:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dodaiweb.formats import duration
+from dodaiweb.stored_words import told
 from machines.models import POWER_IS_STALE_AFTER, Disk, Machine
 from machines.power import DRIVERS
 from machines.power.base import Power
@@ -27,7 +28,7 @@ def power_words(machine: Machine) -> PowerWords:
     """How its power is, in words that say why it is unknown. Needs `machine.bmc` loaded."""
     state = machine.power
     if state != Power.UNKNOWN:
-        return PowerWords(state, str(SWITCHED[state]), machine.power_error)
+        return PowerWords(state, str(SWITCHED[state]), told(machine.power_error))
     bmc = getattr(machine, "bmc", None)
     if bmc is None:
         return PowerWords(UNREADABLE, _("No BMC"))
@@ -35,7 +36,7 @@ def power_words(machine: Machine) -> PowerWords:
     if driver and not driver.can_be_read:
         return PowerWords(UNREADABLE, _("By hand"))
     if machine.power_error:
-        return PowerWords(state, _("No reply"), machine.power_error)
+        return PowerWords(state, _("No reply"), told(machine.power_error))
     if machine.power_seen_at is None:
         return PowerWords(state, _("Not read yet"))
     stale = _("no reading for more than %(time)s") % {"time": duration(POWER_IS_STALE_AFTER)}

@@ -1,0 +1,140 @@
+"""Sentences that were stored in English as they happened, said in the reader's language.
+
+An error, an event or a task is stored as it was, for logs, commands and notices. A page that shows one asks here: a
+sentence of a known form is said anew in the language of the page, whatever else stays as it stands.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_noop as _
+
+FORMS = (
+    # how installs end: installs/ending.py, sweep.py, flow.py, actions.py
+    _("The machine is off."),
+    _("The machine was left as it is."),
+    _("No disk was written."),
+    _("Nothing was written."),
+    _("The machine may no longer write."),
+    _("It has no BMC: switch it off by hand."),
+    _("Could not verify that the machine is off (%(why)s)."),
+    _("The BMC took the command, but the machine did not go off: have a look at it."),
+    _("cancelled by %(who)s"),
+    _("%(name)s was protected meanwhile"),
+    _("%(name)s booted the ramdisk, which then said nothing for %(minutes)s min: look at its console."),
+    _("%(name)s did not boot from the network for %(minutes)s min: check boot order, cable and DHCP lines."),
+    _("%(name)s was written, but its OS did not call for %(minutes)s min: look at its console."),
+    _("%(name)s fell silent for %(minutes)s min during %(phase)s: look at its console."),
+    _("%(name)s: the step %(step)s took longer than it may"),
+    _("%(name)s went off during %(phase)s."),
+    _("%(name)s went off while Dodai waited for %(event)s."),
+    _("a fault in Dodai itself (%(kind)s): see the worker's log"),
+    _("%(words)s (tried %(times)s times)"),
+    _("%(words)s; trying again"),
+    _("Dodai itself was down for %(seconds)s s (from %(time)s) during %(doing)s"),
+    _("this time does not count against the machine."),
+    _("plan %(digest)s"),
+    _("install %(number)s"),
+    _("%(name)s: the installer failed"),
+    # the boot and the write grant: installs/boot.py, grant.py
+    _("%(mac)s asked how to boot and got the ramdisk"),
+    _("The machine, or another one with its MAC, booted the ramdisk again."),
+    _("Only one boot gets the grant."),
+    _("A second machine used a boot script's address."),
+    _("May write disk %(disk)s"),
+    _("the kernel that asks is not the one that fetched the script"),
+    _("the grant of this attempt was given to an earlier boot of the machine; start a new attempt"),
+    _("%(name)s: it was protected after the install was planned."),
+    _("%(name)s: serial number is %(found)s, the inventory says %(entered)s."),
+    _("%(name)s: system UUID is %(found)s, the inventory says %(entered)s."),
+    _("%(name)s: network card %(mac)s of the inventory is not in this machine."),
+    _("%(name)s: the disk's %(fact)s is %(found)s, the plan says %(planned)s."),
+    _("%(name)s: %(count)s disks of this machine have the serial number %(serial)s."),
+    # what machines turn out to be: machines/actions.py
+    _("%(name)s: found the serial number %(found)s, the inventory says %(entered)s"),
+    _("%(name)s: found the system UUID %(found)s, the inventory says %(entered)s"),
+    _("%(name)s: a network card found in it belongs to %(twin)s in the inventory"),
+    _("%(name)s: found the serial number %(found)s, which is %(twin)s's"),
+    _("%(name)s: found the system UUID %(found)s, which is %(twin)s's"),
+    # people instead of BMCs: machines/power/manual.py
+    _("%(name)s has no BMC: %(task)s by hand"),
+    _("switch it on"),
+    _("switch it off"),
+    _("shut it down"),
+    _("restart it"),
+    _("choose %(device)s in its boot menu"),
+    _("%(task)s by hand"),
+    # power: machines/power/, machines/jobs.py
+    _("%(name)s: the BMC at %(address)s"),
+    _("%(bmc)s does not answer: is its address right, is it plugged in?"),
+    _("%(bmc)s did not answer within %(seconds)s s: is its address right, is it plugged in?"),
+    _("%(bmc)s refused the user or password: correct them in the inventory"),
+    _("%(bmc)s does not allow this user to do it"),
+    _("%(bmc)s cannot do this while the machine is in its present power state"),
+    _("%(bmc)s cannot be reached: %(why)s"),
+    _("%(bmc)s: the call ended without an answer"),
+    _("%(name)s has no power driver: choose one in the inventory"),
+    _("%(name)s has no BMC address: enter it in the inventory"),
+    _("%(name)s is off, there is nothing to reset"),
+    _("power is on"),
+    _("power is off"),
+    _("power is unknown"),
+    _("reset"),
+    _("has shut down"),
+    _("was switched off hard: its OS did not shut down"),
+    _("%(who)s took over"),
+    # the installer: templates/scripts/
+    _("%(name)s: The image %(image)s has the SHA-256 %(found)s, the catalogue says %(wanted)s."),
+    _("It was not unpacked."),
+    _("%(name)s: The image is %(found)s bytes long, not the %(planned)s that were planned."),
+    _("%(name)s: No disk has %(wanted)s."),
+    _("This machine has: %(found)s."),
+    _("%(name)s: The server answered HTTP %(status)s for %(url)s."),
+    _("%(name)s: No bytes of %(url)s in %(seconds)s s (curl's code %(code)s)."),
+    _("%(name)s: The image %(image)s has no kernel (vmlinuz*) in /boot."),
+)  # fmt: skip
+HOLE = re.compile(r"%\((\w+)\)s")
+SENTENCES = re.compile(r"(?<=[.?]) +(?=[A-Z])|(?<=\w)(; )(?=\w)")
+
+
+def told(text: str) -> str:
+    """`text` in the language of the page, as far as its sentences are of a known form."""
+    language = get_language() or "en"
+    return text if language.startswith("en") or not text else _told(str(text), language)
+
+
+@lru_cache(maxsize=2000)
+def _told(text: str, language: str) -> str:
+    """Cached by language too: lists show the same sentences again and again."""
+    if (whole := _as_known(text, language)) is not None:
+        return whole
+    pieces = [piece for piece in SENTENCES.split(text) if piece]
+    if len(pieces) == 1:
+        return text
+    return "".join(_joined([piece if piece == "; " else _told(piece, language) for piece in pieces]))
+
+
+def _as_known(text: str, language: str) -> str | None:
+    for form, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            return gettext(form) % {name: _told(value, language) for name, value in found.groupdict().items()}
+    return None
+
+
+def _joined(pieces: list[str]) -> Iterator[str]:
+    for number, piece in enumerate(pieces):
+        follows_sentence = number and piece != "; " and pieces[number - 1] != "; "
+        yield f" {piece}" if follows_sentence else piece
+
+
+@cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """The forms as expressions. The longer one first: a short one with a hole would take what a longer says better."""
+    ordered = sorted(FORMS, key=lambda form: len(HOLE.sub("", form)), reverse=True)
+    return [(form, re.compile(HOLE.sub(r"(?P<\1>[^;]+?)", _escaped(form)))) for form in ordered]
+
+
+def _escaped(form: str) -> str:
+    return "".join(part if HOLE.fullmatch(part) else re.escape(part) for part in re.split(r"(%\(\w+\)s)", form))
