@@ -22,7 +22,11 @@ NAMES = {
     "username": gettext_lazy("user name"), "mac": gettext_lazy("MAC"), "is_pxe": gettext_lazy("boots from the network"),
     "address": gettext_lazy("address"), "gateway": gettext_lazy("gateway"), "dns": gettext_lazy("name servers"),
     "switch": gettext_lazy("switch"), "switch_port": gettext_lazy("switch port"), "wwn": gettext_lazy("WWN"),
-    "is_root": gettext_lazy("installs go there"),
+    "is_root": gettext_lazy("installs go there"), "password_sealed": gettext_lazy("password"),
+    "vid": gettext_lazy("VLAN number"), "vlan": gettext_lazy("VLAN"), "colour": gettext_lazy("colour"),
+    "provision_url": gettext_lazy("provisioning URL"), "image_url": gettext_lazy("image URL"),
+    "boot_order": gettext_lazy("boot order"), "local_boot": gettext_lazy("boot from its disk"),
+    "kernel_args": gettext_lazy("kernel arguments"),
 }  # fmt: skip
 LONGEST_VALUE = 60
 

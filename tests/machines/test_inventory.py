@@ -1,21 +1,19 @@
-"""Identity, facts, keys, and machines in and out of files."""
+"""Identity, facts and keys."""
 
 import logging
 import uuid
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from dodaiweb import keys
 from dodaiweb.masking import MaskTokens
-from machines import actions, facts, identity, inventory_file, key_proof
+from machines import actions, facts, identity, key_proof
 from machines.models import Bmc, Interface, Machine, Site
 from tests import installing
 
 pytestmark = pytest.mark.django_db
-HEADER = "name,serial,pxe_mac,bmc_host,bmc_user,bmc_password,root_disk\n"
 
 
 @pytest.fixture
@@ -163,67 +161,6 @@ def test_inspection_of_another_machine_changes_nothing(found, words):
     with pytest.raises(actions.NotThisMachine, match=words):
         actions.apply_facts(machine, facts.parse(found))
     assert machine.interfaces.count() == 1
-
-
-def write(tmp_path, text: str, name: str = "machines.csv"):
-    path = tmp_path / name
-    path.write_text(text)
-    return path
-
-
-def test_csv_in_and_out(site, tmp_path):
-    path = write(
-        tmp_path,
-        HEADER + "n1,S1,52:54:00:00:00:01,10.0.0.1,root,s3cret-pass,DISK9\nn2,S2,52-54-00-00-00-02,10.0.0.2,root,x,\n",
-    )
-    call_command("machines", "import", path)
-    machine = Machine.objects.get(name="n1")
-    assert (machine.bmc.endpoint().password, machine.disks.get().serial) == ("s3cret-pass", "DISK9")
-    out = tmp_path / "out.csv"
-    call_command("machines", "export", out)
-    assert "s3cret-pass" not in out.read_text()
-    call_command("machines", "import", out)
-    assert Machine.objects.get(name="n1").bmc.endpoint().password == "s3cret-pass", "an empty column changes nothing"
-
-
-def test_yaml_in_and_out(site, tmp_path):
-    path = write(tmp_path, "- name: n1\n  serial: S1\n  unit: 7\n  pxe_mac: 52:54:00:00:00:01\n", "machines.yaml")
-    call_command("machines", "import", path)
-    call_command("machines", "export", tmp_path / "out.yaml")
-    assert "unit: '7'" in (tmp_path / "out.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ("n2,S1,,,,,", "line 3, column"),
-        ("Bad Name,S3,,,,,", "column name"),
-        ("n2,S3,zz,,,,", "column pxe_mac"),
-        ("n2,S3,52:54:00:00:00:01,,,,", "belongs to n1"),
-        ("n2,S3,,10.0.0.1,,,", "column bmc_host"),
-        ("n2,S3", "line 3"),
-        (",S3,,,,,", "every machine needs a name"),
-    ],
-)
-def test_one_bad_row_and_nothing_is_imported(site, tmp_path, row, words):
-    path = write(tmp_path, HEADER + f"n1,S1,52:54:00:00:00:01,10.0.0.1,root,x,\n{row}\n")
-    with pytest.raises(CommandError, match=words):
-        call_command("machines", "import", path)
-    assert not Machine.objects.exists()
-
-
-def test_an_unknown_column_is_named(site, tmp_path):
-    with pytest.raises(CommandError, match="unknown column 'colour'"):
-        call_command("machines", "import", write(tmp_path, "name,colour\na,red\n"))
-
-
-def test_a_cell_that_a_spreadsheet_would_run_is_defused(site, tmp_path):
-    Machine.objects.create(name="n1", site=site, notes="=1+1")
-    out = tmp_path / "out.csv"
-    inventory_file.write(out)
-    assert "'=1+1" in out.read_text()
-    inventory_file.store(inventory_file.read(out))
-    assert Machine.objects.get().notes == "=1+1"
 
 
 def test_a_serial_number_that_two_disks_have_chooses_neither(site):

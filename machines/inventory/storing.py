@@ -1,0 +1,87 @@
+"""Enters a plan: everything in one transaction, in batches, with its history."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from machines import doorbell
+from machines.inventory import schema
+from machines.inventory.planning import Item, Plan, make_plan
+from machines.inventory.problems import InventoryProblem, Problem
+from machines.inventory.reading import read
+from machines.models.history import ADDED, CHANGED, record_many
+
+ROWS_A_STATEMENT = 500
+UPDATES_A_STATEMENT = 100  # a changed column of a row costs two values, and SQLite takes 32,766 a statement
+ORDER = (*schema.SHARED, schema.MACHINE, schema.BMC, schema.INTERFACE, schema.DISK)
+
+
+class Changed(Exception):
+    """The inventory is no longer as it was when the plan was shown."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Things with their parts counted as one."""
+
+    created: int
+    changed: int
+    unchanged: int
+
+
+def import_text(text: str, name: str, *, approved: str | None = None) -> Result:
+    """Enter a file, all of it or nothing. Raises InventoryProblem.
+
+    `approved` is the digest of the plan that somebody has seen: raises Changed when it would now be another.
+    """
+    records = read(text, name)
+    try:
+        with transaction.atomic():
+            plan = make_plan(records)
+            if approved is not None and plan.digest != approved:
+                raise Changed
+            return store(plan)
+    except IntegrityError as exc:
+        words = _("the inventory was changed at the same moment: nothing was imported, try again")
+        raise InventoryProblem(Problem(0, "", words)) from exc
+
+
+def store(plan: Plan) -> Result:
+    """Raises InventoryProblem, and writes nothing, when anything is wrong."""
+    if plan.problems:
+        raise InventoryProblem(*plan.problems)
+    items = list(plan.items)
+    with transaction.atomic():
+        for kind in ORDER:
+            _store(kind.model, [item for item in items if item.kind is kind])
+        record_many(
+            (item.row, ADDED if item.is_new else CHANGED, {} if item.is_new else item.changes)
+            for item in items
+            if item.is_new or item.changes
+        )
+    doorbell.tell_pages()
+    return Result(len(plan.new), len(plan.changed), plan.unchanged)
+
+
+def _store(model: Any, items: list[Item]) -> None:
+    for item in items:
+        if item.password is not None:
+            item.row.set_password(item.password)
+    changed = [item for item in items if item.changes and not item.is_new]
+    for flag in {"is_pxe", "is_root"} & {name for item in changed for name in item.changes}:
+        # One card a machine may carry the mark: the one before gives it up first.
+        model.objects.filter(pk__in=[i.row.pk for i in changed if flag in i.changes]).update(**{flag: False})
+    for columns, rows in _by_columns(changed):
+        model.objects.bulk_update(rows, columns, batch_size=UPDATES_A_STATEMENT)
+    model.objects.bulk_create([item.row for item in items if item.is_new], batch_size=ROWS_A_STATEMENT)
+
+
+def _by_columns(items: Iterable[Item]) -> Iterable[tuple[tuple[str, ...], list[Any]]]:
+    """Rows that change the same columns, together: other columns may be the engine's meanwhile."""
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for item in items:
+        found.setdefault(tuple(sorted(item.changes)), []).append(item.row)
+    return found.items()
