@@ -32,6 +32,7 @@ def machines(request: HttpRequest) -> HttpResponse:
         "table": shown,
         "filters": filters,
         "states": State,
+        "labels": {state.value: str(state.label) for state in State},
         "sizes": table.PAGE_SIZES,
         "causes": {cause: CAUSES.get(cause, cause) for cause in sorted({*causes.values(), filters.cause} - {""})},
         "running": {run.install.machine_id: run for run in overview.running_installs(now=now(), machines=ids)},

@@ -23,22 +23,25 @@ seeing = permission_required("machines.view_machine", raise_exception=True)
 @never_cache
 @seeing
 def fleet(request: HttpRequest) -> HttpResponse:
-    moment = now()
-    running, failed = overview.running_installs(now=moment), list(overview.failed_installs())
-    units = fleets.units_of_fleet(overview.doing_by_machine(running, failed), moment=moment)
-    counters = fleets.count(units)
-    counted = [row for row in running if not (counters.kind and row.install.machine.is_practice)]
+    moment, is_dense = now(), fleets.size() > fleets.DENSE_ABOVE
+    live, failed = list(overview.live_installs()), list(overview.failed_installs())
+    late = overview.late_installs(live, now=moment)
+    live.sort(key=lambda install: install.pk not in late)
+    running = overview.rows_of(live[:RUNNING_SHOWN] if is_dense else live, now=moment)  # tiles say no words
+    units = fleets.units_of_fleet(overview.doing_by_machine(running, failed, live), moment=moment)
+    counters = fleets.count(units, fleets.oldest_readings())
+    counted = [install for install in live if not (counters.kind and install.machine.is_practice)]
     return render(request, "fleet.html", {
         "counters": counters,
         "racks": fleets.racks_of(units),
         "clusters": fleets.clusters_of(units),
-        "is_dense": len(units) > fleets.DENSE_ABOVE,
+        "is_dense": is_dense,
         "shows_names": len(units) <= fleets.NAMED_UP_TO,
         "by": request.GET.get("by") if request.GET.get("by") in BY else BY[0],
-        "running": sorted(running, key=lambda row: not row.is_late)[:RUNNING_SHOWN],
+        "running": running[:RUNNING_SHOWN],
         "running_count": len(counted),
-        "running_more": max(len(running) - RUNNING_SHOWN, 0),
-        "late_count": sum(row.is_late for row in counted),
+        "running_more": max(len(live) - RUNNING_SHOWN, 0),
+        "late_count": sum(install.pk in late for install in counted),
         "attention": attention.grouped(failed),
         "practice": practice_words(),
         "power_labels": fleets.POWER_LABELS,

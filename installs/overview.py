@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext
 
 from installs.lifecycle import State
@@ -35,12 +35,21 @@ class Row:
         return int(100 * self.share)
 
 
-def running_installs(*, now: datetime, machines: Iterable[int] | None = None) -> list[Row]:
-    """Oldest first; of these machines only, if some are named. Three queries, however many there are."""
-    live = Install.objects.live().select_related("machine__site", "image").order_by("pk")
-    if machines is not None:
-        live = live.filter(machine__in=machines)
-    return rows_of(list(live.defer(*NOT_LISTED)), now=now)
+def running_installs(*, now: datetime, machines: Iterable[int]) -> list[Row]:
+    """Those on these machines, oldest first. Three queries, however many there are."""
+    return rows_of(list(live_installs().filter(machine__in=machines)), now=now)
+
+
+def live_installs() -> InstallQuerySet:
+    """Oldest first, as lists need them."""
+    return Install.objects.live().select_related("machine__site", "image").order_by("pk").defer(*NOT_LISTED)
+
+
+def late_installs(live: Iterable[Install], *, now: datetime) -> set[int]:
+    """Which of them take notably longer than is usual. One query."""
+    live = list(live)
+    times = usual_times(live)
+    return {install.pk for install in live if is_late(install, times.of(install), now=now)}
 
 
 def rows_of(installs: list[Install], *, now: datetime) -> list[Row]:
@@ -51,8 +60,8 @@ def rows_of(installs: list[Install], *, now: datetime) -> list[Row]:
 
 def failed_installs() -> InstallQuerySet:
     """The last attempts of machines that failed and that nobody has tried again; retired machines do not count."""
-    last = Install.objects.order_by().values("machine").annotate(last=Max("pk")).values("last")
-    failed = Install.objects.filter(pk__in=last, state=State.FAILED).exclude(machine__state=MachineState.RETIRED)
+    newer = Install.objects.filter(machine=OuterRef("machine"), pk__gt=OuterRef("pk"))
+    failed = Install.objects.filter(~Exists(newer), state=State.FAILED).exclude(machine__state=MachineState.RETIRED)
     return failed.select_related("machine__site", "image").order_by("-ended_at").defer(*NOT_LISTED)
 
 
@@ -70,10 +79,13 @@ def with_marks(installs: list[Install]) -> list[tuple[Install, list[Mark]]]:
     return [(install, timeline(install, events[install.pk])) for install in installs]
 
 
-def doing_by_machine(running: Iterable[Row], failed: Iterable[Install]) -> dict[int, Doing]:
-    """For the maps and tables of machines."""
+def doing_by_machine(
+    running: Iterable[Row], failed: Iterable[Install], live: Iterable[Install] = ()
+) -> dict[int, Doing]:
+    """For the map of machines. Of those that are `live` but not among `running` only that much is said."""
     words = gettext("Failed: %(cause)s")
     doing = {install.machine_id: Doing(words % {"cause": install.cause}, failed=True) for install in failed}
+    doing |= {install.machine_id: Doing("") for install in live}
     doing |= {run.install.machine_id: Doing(run.words, share=run.share) for run in running}
     return doing
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
+from django.db.models import Q
+
 from installs.lifecycle import State
 from installs.models import Install
 
-LOOKED_AT = 500  # the newest successes of all images asked for, together
+LOOKED_AT = 150  # the newest successes of all images asked for, together
 COMPARED = 15
 ENOUGH_OF_A_MODEL = 3  # fewer say less about a machine of that model than those of all models do
 LATE_BEYOND = 1.5  # times the usual
@@ -27,7 +29,7 @@ class UsualTimes:
 
     def of(self, install: Install) -> timedelta | None:
         key = (install.method, install.image_id)
-        return self.by_model.get((key, model_of(install.machine.facts))) or self.by_image.get(key)
+        return self.by_model.get((key, str(install.machine.facts.get("product") or ""))) or self.by_image.get(key)
 
 
 NOTHING_KNOWN = UsualTimes({}, {})
@@ -38,16 +40,17 @@ def usual_times(installs: Iterable[Install]) -> UsualTimes:
     keys = {(install.method, install.image_id) for install in installs}
     if not keys:
         return NOTHING_KNOWN
+    of_images = Q(image__in={image for _, image in keys if image}) | Q(image=None)
     done = Install.objects.filter(
-        state=State.INSTALLED, ended_at__isnull=False, method__in={method for method, _ in keys}
+        of_images, state=State.INSTALLED, ended_at__isnull=False, method__in={method for method, _ in keys}
     )
-    columns = ("method", "image_id", "machine__facts__manufacturer", "machine__facts__product", "queued_at", "ended_at")
+    columns = ("method", "image_id", "machine__facts__product", "queued_at", "ended_at")
     by_image: dict[Key, list[float]] = {}
     by_model: dict[tuple[Key, str], list[float]] = {}
-    for method, image, maker, product, queued_at, ended_at in done.values_list(*columns)[:LOOKED_AT]:
+    for method, image, product, queued_at, ended_at in done.values_list(*columns)[:LOOKED_AT]:
         key, seconds = (method, image), (ended_at - queued_at).total_seconds()
         by_image.setdefault(key, []).append(seconds)
-        by_model.setdefault((key, model_of({"manufacturer": maker, "product": product})), []).append(seconds)
+        by_model.setdefault((key, str(product or "")), []).append(seconds)
     return UsualTimes(
         {key: _median(took) for key, took in by_model.items() if len(took) >= ENOUGH_OF_A_MODEL},
         {key: _median(took) for key, took in by_image.items()},
@@ -59,10 +62,6 @@ def is_late(install: Install, usual: timedelta | None, *, now: datetime) -> bool
     if usual is None or not install.is_live:
         return False
     return now - install.queued_at > max(usual * LATE_BEYOND, usual + LATE_AT_LEAST)
-
-
-def model_of(facts: Mapping[str, object]) -> str:
-    return f"{facts.get('manufacturer') or ''} {facts.get('product') or ''}".strip()
 
 
 def _median(took: list[float]) -> timedelta:

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
+from django.db.models import Case, F, Min, Q, Value, When
 from django.utils.timezone import now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -40,9 +42,8 @@ class Doing:
     failed: bool = False
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A machine in its rack."""
+class Unit(NamedTuple):
+    """A machine in its rack. A tuple: there are ten thousand of them."""
 
     pk: int
     name: str
@@ -57,7 +58,6 @@ class Unit:
     share: float
     is_practice: bool
     has_power_error: bool
-    power_seen_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,31 @@ def colour_key(unit: Unit, by: str) -> str:
     return {"power": unit.power, "cluster": unit.colour or "none"}.get(by, unit.look)
 
 
+def size() -> int:
+    """How many machines the map has."""
+    return Machine.objects.exclude(state=State.RETIRED).count()
+
+
 def units_of_fleet(doing: Mapping[int, Doing], *, moment: datetime) -> list[Unit]:
     """All machines but the retired ones. One query."""
+    fresh = Q(power_seen_at__gte=moment - POWER_IS_STALE_AFTER)
+    power = Case(When(fresh, then=F("power_state")), default=Value(Power.UNKNOWN))
     rows = Machine.objects.exclude(state=State.RETIRED).values_list(
-        "pk", "name", "state", "power_state", "power_seen_at", "power_error", "rack", "unit", "cluster__name",
-        "cluster__colour", "site__is_practice",
+        "pk", "name", "state", power, "power_error", "rack", "unit", "cluster__name", "cluster__colour",
+        "site__is_practice",
     )  # fmt: skip
-    stale_before = moment - POWER_IS_STALE_AFTER
-    return [_unit(row, doing.get(row[0]), stale_before) for row in rows]
+    labels = {state.value: str(state.label) for state in State}
+    return [_unit(row, doing.get(row[0]), labels) for row in rows]
 
 
-def count(units: Iterable[Unit]) -> Counters:
+def oldest_readings() -> dict[bool, datetime]:
+    """The oldest of the last power readings: of practice servers (True), of the others (False). One query."""
+    kept = Machine.objects.exclude(state=State.RETIRED).exclude(power_seen_at=None).order_by()
+    return dict(kept.values_list("site__is_practice").annotate(oldest=Min("power_seen_at")))
+
+
+def count(units: Iterable[Unit], oldest: Mapping[bool, datetime] | None = None) -> Counters:
+    """`oldest`: what `oldest_readings` says."""
     everything = list(units)
     practice = sum(unit.is_practice for unit in everything)
     counted = [unit for unit in everything if not unit.is_practice] or everything
@@ -163,7 +177,7 @@ def count(units: Iterable[Unit]) -> Counters:
         aside=states[State.ASIDE] + states[State.BROKEN],
         practice=practice,
         is_practice_only=practice == len(everything) > 0,
-        oldest_reading=min((unit.power_seen_at for unit in counted if unit.power_seen_at), default=None),
+        oldest_reading=(oldest or {}).get(practice == len(everything) > 0),
     )
 
 
@@ -191,17 +205,15 @@ def _shares(looks: list[str]) -> list[tuple[str, int, float]]:
     return [(look, number, 100 * number / len(looks)) for look, number in Counter(looks).most_common()]
 
 
-def _unit(row: tuple, doing: Doing | None, stale_before: datetime) -> Unit:  # type: ignore[type-arg]
-    pk, name, state, power, seen_at, error, rack, place, cluster, colour, practice = row
-    stale = seen_at is None or seen_at < stale_before
-    look = LOOKS[state]
+def _unit(row: tuple, doing: Doing | None, labels: Mapping[str, str]) -> Unit:  # type: ignore[type-arg]
+    pk, name, state, power, error, rack, place, cluster, colour, practice = row
     if doing:
-        look = "failed" if doing.failed else "installing"
+        look, words, share = "failed" if doing.failed else "installing", doing.words, doing.share
+    else:
+        look, words, share = LOOKS[state], labels[state], 0.0
     return Unit(
-        pk=pk, name=name, state=state, look=look, words=doing.words if doing else str(State(state).label),
-        power=Power.UNKNOWN if stale else power, rack=rack, unit=place, cluster=cluster or "", colour=colour or "",
-        share=doing.share if doing else 0.0, is_practice=practice, has_power_error=bool(error), power_seen_at=seen_at,
-    )  # fmt: skip
+        pk, name, state, look, words, power, rack, place, cluster or "", colour or "", share, practice, bool(error)
+    )
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -223,7 +223,6 @@ def unit(name: str, **fields) -> Unit:
     values = {
         "pk": 1, "state": "free", "look": "ready", "words": "Free", "power": "on", "rack": "R1", "unit": 1,
         "cluster": "", "colour": "", "share": 0.0, "is_practice": False, "has_power_error": False,
-        "power_seen_at": None,
     }  # fmt: skip
     return Unit(name=name, **values | fields)
 

@@ -112,6 +112,7 @@ class Install(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["state", "machine"], name="installs_by_state"),
             models.Index(fields=["look_again_at"], condition=Q(state__in=sorted(LIVE)), name="live_installs_by_time"),
         ]
 

@@ -116,6 +116,16 @@ class Machine(models.Model):
             models.UniqueConstraint("serial", condition=~Q(serial=""), name="serial_is_of_one_machine"),
             models.UniqueConstraint("uuid", condition=~Q(uuid=""), name="system_uuid_is_of_one_machine"),
         ]
+        indexes = [
+            # All that lists and maps filter, sort and show by: they need not read the facts of every machine for it.
+            models.Index(
+                fields=[
+                    "name", "state", "site", "cluster", "rack", "unit", "power_state", "power_seen_at", "power_error",
+                    "image_name", "serial", "owner",
+                ],
+                name="machines_as_listed",
+            ),
+        ]  # fmt: skip
         permissions = [
             ("operate_machine", "Can switch machines on and off and inspect them"),
             ("install_machine", "Can install machines, which wipes disks"),

@@ -1,7 +1,7 @@
 // The list of machines: a selection that outlives pages and updates, and a list that is one tab stop a row.
 'use strict';
 (() => {
-  const bar = $('#chosen'), KEPT = 'dodai-chosen', SKIP = 'a[href], button, summary, input:not([type=hidden])';
+  const bar = $('#chosen'), KEPT = 'dodai-chosen', STOPS = 'a[href], button, input:not([type=hidden])';
   const chosen = new Map(read());          // id -> whether it is in use
   let active = null;                       // id of the row that holds the tab stop
 
@@ -37,7 +37,7 @@
 
   function rove() {
     const all = rows(), current = all.find(row => row.id === active) || all[0];
-    for (const row of all) for (const part of $$(SKIP, row)) part.tabIndex = row === current ? 0 : -1;
+    for (const row of all) for (const part of $$(STOPS, row)) part.tabIndex = row === current ? 0 : -1;
   }
 
   function go(step) {
@@ -47,6 +47,18 @@
     active = next.id;
     rove();
     $('th a', next).focus();
+  }
+
+  // One menu for all rows: filled for the row whose button opens it, before the browser shows it.
+  function fillMenu(button) {
+    const menu = $('#row-menu'), can = button.dataset.can.split(' ');
+    for (const link of $$('a', menu)) {
+      link.href = link.dataset.href.replace('NAME', button.dataset.name).replace('ID', button.dataset.id);
+      link.hidden = (link.dataset.needs && !can.includes(link.dataset.needs)) || (link.dataset.used || button.dataset.used) !== button.dataset.used;
+    }
+    const at = button.getBoundingClientRect(), height = 44 + 36 * $$('a:not([hidden])', menu).length;
+    menu.style.right = Math.max(8, document.documentElement.clientWidth - at.right) + 'px';
+    menu.style.top = (at.bottom + height > innerHeight ? Math.max(8, at.top - height + 24) : at.bottom + 6) + 'px';
   }
 
   async function chooseAll() {
@@ -71,6 +83,9 @@
       $('#pick-all')?.focus();
     } else if (event.target.closest('#chosen-all')) {
       chooseAll();
+    } else if (event.target.closest('[popovertarget=row-menu]')) {
+      fillMenu(event.target.closest('[popovertarget=row-menu]'));
+      return;
     } else if (event.target.closest('[data-keys]')) {
       $('#keys').showModal();
       return;
@@ -85,10 +100,10 @@
 
   document.addEventListener('keydown', event => {
     const typing = event.target.matches?.('input:not([type=checkbox],[type=radio]),textarea,select');
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || $('dialog[open]')) return;
-    const inTable = event.target.closest?.('table.machines tbody'), inMenu = event.target.closest?.('details[open]');
-    if (event.key === 'j' || (event.key === 'ArrowDown' && inTable && !inMenu)) go(1);
-    else if (event.key === 'k' || (event.key === 'ArrowUp' && inTable && !inMenu)) go(-1);
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || $('dialog[open], #row-menu:popover-open')) return;
+    const inTable = event.target.closest?.('table.machines tbody');
+    if (event.key === 'j' || (event.key === 'ArrowDown' && inTable)) go(1);
+    else if (event.key === 'k' || (event.key === 'ArrowUp' && inTable)) go(-1);
     else if (event.key === 'x') { const box = active && $('input[name=machines]', document.getElementById(active) || document); if (box) box.click(); }
     else if (event.key === '?') $('#keys').showModal();
     else return;

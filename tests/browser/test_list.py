@@ -125,6 +125,27 @@ def test_a_click_with_shift_selects_the_rows_between(opened):
     expect(page.locator(CHOSEN)).to_have_text("4 selected")
 
 
+def test_the_menu_of_a_row_offers_what_can_be_done_to_its_machine(opened):
+    used, protected, free = fleet(3)
+    Machine.objects.filter(pk=used.pk).update(state="in_use")
+    Machine.objects.filter(pk=protected.pk).update(protected=True)
+    page = opened("/machines/")
+    menu = page.locator("#row-menu")
+    offered = {}
+    for machine in (used, protected, free):
+        page.get_by_label(f"More for {machine.name}").click()
+        offered[machine.name] = [link.inner_text() for link in menu.locator("a").all() if link.is_visible()]
+        page.keyboard.press("Escape")
+        expect(menu).to_be_hidden()
+    assert offered["node01"][:2] == ["Open", "Reinstall…"]
+    assert "Install…" in offered["node03"]
+    assert "Reinstall…" not in offered["node03"]
+    assert offered["node02"] == ["Open", "Set aside…", "Cluster…", "All its installs"]
+    page.get_by_label("More for node01").click()
+    menu.get_by_role("link", name="Reinstall…").click()
+    page.wait_for_url("**/machines/node01/install/")
+
+
 def test_many_are_installed_from_the_list(opened):
     machines = fleet(3)
     Machine.objects.filter(pk=machines[2].pk).update(state="in_use", image_name="old")
