@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from installs import importer, imports
-from installs.models import Image
-from installs.practice_words import PRACTICE_IMAGE
+from installs.models import Image, Install
 from machines import loops
 from machines.management.keyed import KeyedCommand
+from machines.models import Machine
 
 EVERY_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 600.0
@@ -32,9 +32,14 @@ class Command(KeyedCommand):
         if time.monotonic() - self._tidied_at > TIDY_EVERY_SECONDS:
             importer.tidy()
             self._tidied_at = time.monotonic()
-        # Once, and not before the practice servers have their own image: those are waited for.
-        if self._wants_debian and Image.objects.filter(name=PRACTICE_IMAGE).exists():
+        if self._wants_debian and _practice_is_ready():
             self._wants_debian = False
             if imports.wants_debian():
                 imports.ask_debian(by="dodai")
         importer.turn(self.stdout.write)
+
+
+def _practice_is_ready() -> bool:
+    """The practice servers and their image are waited for by somebody: Debian is built when they are there."""
+    looked_at = Install.objects.live().filter(machine__site__is_practice=True, method="inspect")
+    return Image.objects.exists() and Machine.objects.practice().exists() and not looked_at.exists()
