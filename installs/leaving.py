@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext as _
 
+from dodaiweb.stored_words import told
 from installs.lifecycle import State
 from installs.models import Event, Install
 
@@ -24,7 +25,7 @@ def if_cancelled(install: Install) -> str:
 
 def left_behind(install: Install) -> list[str]:
     """Sentences about an attempt that failed or was cancelled."""
-    words = [install.left_behind] if install.left_behind else []
+    words = [told(install.left_behind)] if install.left_behind else []
     if install.granted_at and not install.is_inspection:
         if _is_written(install):
             words.append(_("Its disk %(disk)s was written to the end.") % {"disk": disk_of(install)})
