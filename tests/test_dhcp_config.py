@@ -25,6 +25,19 @@ def test_dnsmasq_takes_its_lines(server, tmp_path):
     subprocess.run([str(needs.program("dnsmasq")), "--test", f"--conf-file={path}"], check=True)
 
 
+@pytest.mark.parametrize(
+    ("server", "program", "options"), [("isc", "dhcpd", ("-t", "-cf")), ("kea", "kea-dhcp4", ("-t",))]
+)
+def test_other_servers_take_their_lines(server, program, options, tmp_path):
+    """Where they are installed; neither belongs to what the tests ask of Debian."""
+    found = needs.program(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    path = tmp_path / server
+    path.write_text(lines_for(server))
+    subprocess.run([found, *options, str(path)], check=True, capture_output=True)
+
+
 def test_kea_gets_json_with_the_network():
     subnet = json.loads(lines_for("kea"))["Dhcp4"]["subnet4"][0]
     assert (subnet["subnet"], subnet["pools"][0]["pool"]) == ("10.0.0.0/24", "10.0.0.128 - 10.0.0.254")
