@@ -1,16 +1,44 @@
-"""The inventory, for editing. What machines do is on the pages."""
+"""The inventory, for editing. What machines do is on the pages: the actions here only lead there."""
 
-from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from typing import Any
+from urllib.parse import urlencode
 
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from machines import history
 from machines.forms import BmcForm, CredentialsForm
 from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Sighting, Site, Vlan
 
-admin.site.site_header = "Dodai inventory"
+CHANGES_SHOWN = 200
+MOST_AT_ONCE = 200  # of one action: their numbers stand in the address of the page it leads to
+
+admin.site.site_header = gettext_lazy("Dodai inventory")
 admin.site.site_title = "Dodai"
-admin.site.index_title = "Inventory"
+admin.site.index_title = gettext_lazy("Inventory")
 admin.site.site_url = "/"
+admin.site.enable_nav_sidebar = False
+
+
+class InventoryAdmin(admin.ModelAdmin):
+    """With the history of edits in words."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        thing = get_object_or_404(self.model, pk=int(object_id) if object_id.isdecimal() else 0)
+        if not self.has_view_or_change_permission(request, thing):
+            raise PermissionDenied
+        values = {
+            **self.admin_site.each_context(request), "title": _("History of %(what)s") % {"what": thing},
+            "changes": history.changes_of_any(thing, limit=CHANGES_SHOWN), "object": thing, "opts": self.opts,
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/inventory_history.html", values)
 
 
 class BmcInline(admin.StackedInline):
@@ -18,6 +46,7 @@ class BmcInline(admin.StackedInline):
     form = BmcForm
     extra = 0
     fields = (("driver", "host", "port"), ("credentials", "username"), ("password", "forget_password"), "system_id")
+    autocomplete_fields = ("credentials",)
 
 
 class InterfaceInline(admin.TabularInline):
@@ -34,60 +63,115 @@ class DiskInline(admin.TabularInline):
 
 
 @admin.register(Machine)
-class MachineAdmin(admin.ModelAdmin):
-    list_display = ("name", "state", "site", "type", "cluster", "rack", "unit", "owner", "protected")
-    list_filter = ("state", "site", "type", "cluster", "protected")
-    list_select_related = ("site", "type", "cluster")
-    search_fields = ("name", "serial", "uuid", "owner", "interfaces__mac", "bmc__host")
+class MachineAdmin(InventoryAdmin):
+    list_display = ("name", "state", "site", "type", "cluster", "rack", "unit", "bmc_address", "owner", "protected")
+    list_filter = ("state", "site", "type", "cluster", "protected", "bmc__driver")
+    list_select_related = ("site", "type", "cluster", "bmc")
+    list_per_page = 50
+    search_fields = ("name", "serial", "uuid", "owner", "rack", "interfaces__mac", "interfaces__switch", "bmc__host")
+    search_help_text = gettext_lazy("Name, serial number, UUID, owner, rack, MAC, switch or BMC address")
+    autocomplete_fields = ("site", "type", "cluster")
     inlines = (BmcInline, InterfaceInline, DiskInline)
     readonly_fields = ("state", "image_name", "inspected_at")
+    actions = ("install", "inspect", "power")
     fieldsets = (
         (None, {"fields": ("name", ("site", "type", "cluster"), ("rack", "unit"), ("serial", "uuid"))}),
-        ("People", {"fields": ("owner", "notes", "protected")}),
-        ("Dodai's own", {"fields": ("state", "image_name", "inspected_at")}),
+        (gettext_lazy("People"), {"fields": ("owner", "notes", "protected")}),
+        (gettext_lazy("Dodai's own"), {"fields": ("state", "image_name", "inspected_at")}),
     )
+
+    @admin.display(description="BMC", ordering="bmc__host")
+    def bmc_address(self, machine: Machine) -> str:
+        bmc = getattr(machine, "bmc", None)
+        return (bmc.host or bmc.get_driver_display()) if bmc else "-"
 
     def has_delete_permission(self, request: HttpRequest, obj: Machine | None = None) -> bool:
         """Not while something is at work on it. One with a history is kept by the database: retire it."""
         return super().has_delete_permission(request, obj) and not (obj and obj.handled_by)
 
+    def has_install_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("machines.install_machine")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("machines.operate_machine")
+
     def view_on_site(self, obj: Machine) -> str:
-        return f"/machines/{obj.name}/"
+        return reverse("machine", args=[obj.name])
+
+    @admin.action(description=gettext_lazy("Install… (shows the plan first)"), permissions=["install"])
+    def install(self, request: HttpRequest, machines: QuerySet[Machine]) -> HttpResponse | None:
+        return self._page_for(request, machines, reverse("plan_many"))
+
+    @admin.action(description=gettext_lazy("Inspect… (asks first)"), permissions=["operate"])
+    def inspect(self, request: HttpRequest, machines: QuerySet[Machine]) -> HttpResponse | None:
+        return self._page_for(request, machines, reverse("many", args=["inspect"]))
+
+    @admin.action(description=gettext_lazy("Power… (asks first)"), permissions=["operate"])
+    def power(self, request: HttpRequest, machines: QuerySet[Machine]) -> HttpResponse | None:
+        return self._page_for(request, machines, reverse("many", args=["power"]))
+
+    def _page_for(self, request: HttpRequest, machines: QuerySet[Machine], page: str) -> HttpResponse | None:
+        numbers = list(machines.order_by("name").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        if len(numbers) > MOST_AT_ONCE:
+            self.message_user(
+                request, _("Choose at most %(count)s machines at once.") % {"count": MOST_AT_ONCE}, messages.ERROR
+            )
+            return None
+        return redirect(f"{page}?{urlencode([('machines', number) for number in numbers])}")
+
+
+class WithMachines(InventoryAdmin):
+    """Lists how many machines each has."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(machine_count=Count("machines", distinct=True))
+
+    @admin.display(description=gettext_lazy("machines"), ordering="machine_count")
+    def machine_count(self, thing: Any) -> int:
+        return int(thing.machine_count)
 
 
 @admin.register(Credentials)
-class CredentialsAdmin(admin.ModelAdmin):
+class CredentialsAdmin(InventoryAdmin):
     form = CredentialsForm
     list_display = ("name", "username")
+    search_fields = ("name", "username")
+    ordering = ("name",)
 
 
 @admin.register(Cluster)
-class ClusterAdmin(admin.ModelAdmin):
-    list_display = ("name", "vlan", "colour")
+class ClusterAdmin(WithMachines):
+    list_display = ("name", "vlan", "colour", "machine_count")
+    list_filter = ("vlan",)
     list_select_related = ("vlan",)
+    search_fields = ("name",)
+    autocomplete_fields = ("vlan",)
 
 
 @admin.register(Vlan)
-class VlanAdmin(admin.ModelAdmin):
+class VlanAdmin(InventoryAdmin):
     list_display = ("vid", "name")
+    search_fields = ("name", "vid")
 
 
 @admin.register(MachineType)
-class MachineTypeAdmin(admin.ModelAdmin):
-    list_display = ("name", "boot_order", "local_boot", "kernel_args")
+class MachineTypeAdmin(WithMachines):
+    list_display = ("name", "boot_order", "local_boot", "kernel_args", "machine_count")
+    list_filter = ("boot_order", "local_boot")
+    search_fields = ("name",)
 
 
 @admin.register(Site)
-class SiteAdmin(admin.ModelAdmin):
-    list_display = ("name", "provision_url", "image_url", "is_practice")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
-        return super().get_queryset(request).order_by("name")
+class SiteAdmin(WithMachines):
+    list_display = ("name", "provision_url", "image_url", "is_practice", "machine_count")
+    search_fields = ("name",)
+    ordering = ("name",)
 
 
 @admin.register(Sighting)
 class SightingAdmin(admin.ModelAdmin):
     list_display = ("mac", "last_seen_at", "count", "address", "platform", "serial")
+    search_fields = ("mac", "serial", "uuid")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

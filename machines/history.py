@@ -47,6 +47,14 @@ def changes_of(machine: Machine, limit: int = 20) -> list[Change]:
     return [Change(row.history_date, row.history_by, words_of(row)) for row in rows[:limit]]
 
 
+def changes_of_any(thing: Any, limit: int = 20) -> list[Change]:
+    """The newest edits of any row of the inventory; of a machine also its parts'."""
+    if isinstance(thing, Machine):
+        return changes_of(thing, limit)
+    rows = _newest(thing.history.filter(id=thing.pk), limit)
+    return [Change(row.history_date, row.history_by, words_of(row)) for row in rows]
+
+
 def words_of(row: Any) -> str:
     """One row of the history: `BMC: address 10.0.0.1 → 10.0.0.2, password changed`."""
     subject = _subject(row)

@@ -79,8 +79,9 @@ class Scene:
         from django.contrib.auth.models import Group
         from django.contrib.contenttypes.models import ContentType
 
-        from machines import actions
         from installs.models import ImageImport, NoticeTarget
+        from machines import actions
+        from machines.inventory import uploads
         from machines.models import Cluster, Credentials, MachineType, Vlan
 
         machine, image = installing.make_machine(), installing.make_image()
@@ -101,7 +102,8 @@ class Scene:
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
             "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
-            "verb": "inspect", "form": "csv", "form": "csv", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
+            "verb": "inspect", "form": "csv", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
+            "inventory:key": uploads.keep("name\n", "a.csv", by="admin").key,
             "content_type_id": ContentType.objects.get_for_model(machine).pk,
             "admin/auth/user:id": get_user_model().objects.get(username="viewer").pk,
             **dict.fromkeys(("queue_index", "connection_index", "scheduler_index"), 0),

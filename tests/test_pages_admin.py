@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from machines.models import Bmc, Credentials, Machine
+from machines.models import Bmc, Cluster, Credentials, Machine
 from tests import installing, scenes
 
 
@@ -117,3 +117,72 @@ def test_every_list_of_the_inventory_opens(admin, machine, name):
 def test_a_viewer_has_no_way_into_the_inventory(client, machine):
     client.force_login(scenes.make_user("viewer"))
     assert client.get(reverse("admin:machines_machine_change", args=[machine.pk])).status_code == 302
+
+
+def act(admin, action: str, *machines: Machine):
+    values = {"action": action, "_selected_action": [machine.pk for machine in machines]}
+    return admin.post(reverse("admin:machines_machine_changelist"), values)
+
+
+@pytest.mark.parametrize(
+    ("action", "page"), [("install", "/many/install/"), ("inspect", "/many/inspect/"), ("power", "/many/power/")]
+)
+def test_actions_lead_to_the_same_pages_and_start_nothing(admin, machine, action, page):
+    from installs.models import Install
+    from machines.models import PowerCommand
+
+    other = installing.make_machine("node2", number=2)
+    answer = act(admin, action, other, machine)
+    assert answer["Location"] == f"{page}?machines={machine.pk}&machines={other.pk}"
+    assert admin.get(answer["Location"]).status_code == 200
+    assert not Install.objects.exists()
+    assert not PowerCommand.objects.exists()
+
+
+def test_actions_are_offered_to_who_may_do_them(client, machine):
+    from django.contrib.auth.models import Permission
+
+    user = scenes.make_user("viewer", is_staff=True)
+    client.force_login(user)
+    address = reverse("admin:machines_machine_changelist")
+    assert 'value="install"' not in client.get(address).content.decode()
+    user.user_permissions.add(Permission.objects.get(codename="operate_machine"))
+    html = client.get(address).content.decode()
+    assert 'value="power"' in html
+    assert 'value="install"' not in html
+
+
+def test_edits_are_in_the_history_of_the_thing(admin, machine):
+    change(admin, machine, rack="R7", **{"bmc-0-password": "new-secret"})
+    html = admin.get(reverse("admin:machines_machine_history", args=[machine.pk])).content.decode()
+    assert "rack nothing → R7" in html
+    assert "password changed" in html
+    assert "new-secret" not in html
+    cluster = Cluster.objects.create(name="web")
+    admin.post(
+        reverse("admin:machines_cluster_change", args=[cluster.pk]), {"name": "web", "colour": "#000000", "vlan": ""}
+    )
+    html = admin.get(reverse("admin:machines_cluster_history", args=[cluster.pk])).content.decode()
+    assert "colour #14b8a6 → #000000" in html
+
+
+def test_a_search_finds_a_machine_by_what_is_known_of_it(admin, machine):
+    installing.make_machine("other", number=2)
+    for words in ("node1", "SN1", "52:54:00:00:00:01", "10.0.0.7"):
+        html = admin.get(reverse("admin:machines_machine_changelist"), {"q": words}).content.decode()
+        assert "node1" in html
+        assert f"/machines/machine/{Machine.objects.get(name='other').pk}/" not in html
+
+
+def test_the_list_costs_the_same_queries_for_any_number(admin, machine, django_assert_max_num_queries):
+    for number in range(2, 30):
+        installing.make_machine(f"m{number}", number=number)
+    with django_assert_max_num_queries(16):
+        admin.get(reverse("admin:machines_machine_changelist"))
+
+
+def test_the_admin_leads_back_to_the_pages_and_wears_their_colours(admin, machine):
+    html = admin.get(reverse("admin:index")).content.decode()
+    assert 'href="/">Back to the pages' in html
+    assert "css/admin.css" in html
+    assert "css/admin.css" in admin.get(reverse("admin:machines_machine_change", args=[machine.pk])).content.decode()
