@@ -94,7 +94,26 @@ FORMS = (
     _("%(name)s: The server answered HTTP %(status)s for %(url)s."),
     _("%(name)s: No bytes of %(url)s in %(seconds)s s (curl's code %(code)s)."),
     _("%(name)s: The image %(image)s has no kernel (vmlinuz*) in /boot."),
+    # notices: dodaiweb/outbound.py, installs/notice_delivery.py
+    _("answered %(status)s"),
+    _("answered %(status)s, a redirect, which is not followed: enter where it leads"),
+    _("taken by the mail server"),
+    _("%(host)s, port %(port)s: %(why)s"),
+    _("%(host)s did not answer in time"),
+    _("%(host)s took longer than %(seconds)s s"),
+    _("the certificate of %(host)s is not good: %(why)s"),
+    _("the name %(host)s could not be resolved (%(why)s)"),
+    _("%(host)s is %(address)s, an address of this network: allow private addresses if that is meant"),
+    _("%(host)s is %(address)s, which is never called"),
+    _("the URL must begin with http:// or https:// and name a host"),
+    _("the URL must not carry a user or password before the host"),
+    _("no mail server is set: start Dodai with DODAI_MAIL_URL"),
+    _("the mail server answered %(code)s"),
+    _("the mail server refused the receiver (%(code)s)"),
+    _("the mail server refused our user or password (%(code)s)"),
+    _("the mail server %(host)s failed: %(why)s"),
 )  # fmt: skip
+WORDS_ONLY = dict.fromkeys(("address", "host", "port", "status", "code", "seconds", "minutes", "number", "mac"), r"\S+")
 HOLE = re.compile(r"%\((\w+)\)s")
 SENTENCES = re.compile(r"(?<=[.?]) +(?=[A-Z])|(?<=\w)(; )(?=\w)")
 
@@ -133,7 +152,12 @@ def _joined(pieces: list[str]) -> Iterator[str]:
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     """The forms as expressions. The longer one first: a short one with a hole would take what a longer says better."""
     ordered = sorted(FORMS, key=lambda form: len(HOLE.sub("", form)), reverse=True)
-    return [(form, re.compile(HOLE.sub(r"(?P<\1>[^;]+?)", _escaped(form)))) for form in ordered]
+    return [(form, re.compile(HOLE.sub(_hole, _escaped(form)))) for form in ordered]
+
+
+def _hole(found: re.Match[str]) -> str:
+    """What may stand there: one word for what is a word, else anything up to the next part of an enumeration."""
+    return f"(?P<{found[1]}>{WORDS_ONLY.get(found[1], '[^;]+?')})"
 
 
 def _escaped(form: str) -> str:

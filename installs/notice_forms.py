@@ -7,6 +7,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from dodaiweb import outbound
+from dodaiweb.stored_words import told
 from installs.models import NoticeTarget
 
 LEAST_SECRET_CHARACTERS = 24
@@ -47,7 +48,7 @@ class NoticeTargetForm(forms.ModelForm):
             try:
                 _check(str(cleaned.get("kind")), address)
             except outbound.Forbidden as exc:
-                self.add_error("address", str(exc))
+                self.add_error("address", told(str(exc)))
             except forms.ValidationError as exc:
                 self.add_error("address", exc)
         if not any(cleaned.get(name) for name in ("on_failed", "on_installed", "on_cancelled")):
