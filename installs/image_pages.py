@@ -1,5 +1,6 @@
 """Pages and buttons of images and their imports."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -7,6 +8,7 @@ from django.contrib.auth.decorators import permission_required
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -19,6 +21,7 @@ from machines.lifecycle import State
 from machines.models import Machine
 
 IMPORTS_SHOWN = 8
+STAYS = timedelta(days=1)  # so long a failed import stands in the list
 INSTALLS_SHOWN = 20
 MACHINES_MATCHED = 500  # of a larger fleet these stand for all; a plan looks at its own machine
 
@@ -38,10 +41,14 @@ def images(request: HttpRequest) -> HttpResponse:
         "images": stock.present(),
         "used": dict(used),
         "methods": METHODS,
-        "imports": [import_words.words_for(each) for each in recent if each.is_live or each.state == "failed"],
+        "imports": [import_words.words_for(each) for each in recent if each.is_live or _failed_lately(each)],
         "offers_debian": imports.wants_debian(),
         "debian_name": debian.IMAGE_NAME,
     })  # fmt: skip
+
+
+def _failed_lately(each: ImageImport) -> bool:
+    return each.state == ImageImport.State.FAILED and bool(each.ended_at) and each.ended_at > now() - STAYS
 
 
 @require_safe

@@ -16,6 +16,7 @@ PHASES = {
     "fetch": gettext_lazy("Fetching"),
     "copy": gettext_lazy("Copying"),
     "install": gettext_lazy("Installing packages"),
+    "pack": gettext_lazy("Packing the tree"),
     "verify": gettext_lazy("Checking its digest"),
     "check": gettext_lazy("Looking into it"),
 }

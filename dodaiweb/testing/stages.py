@@ -58,7 +58,7 @@ STAGES = (
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
     Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 600),
     Stage("tests on PostgreSQL", _pytest("--only-database"), 400, is_quick=False, environment=_on_postgres),
-    Stage("lab", _pytest("-m", "lab"), 900, is_quick=False),
+    Stage("lab", _pytest("-m", "lab"), 1500, is_quick=False),
     Stage("browser", _pytest("-m", "browser"), 400, is_quick=False),
 )
 

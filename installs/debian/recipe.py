@@ -35,6 +35,6 @@ FILES = Path(__file__).parent / "files"
 def version() -> str:
     """Changes with whatever decides what the image holds, but for the versions of its packages."""
     digest = hashlib.sha256()
-    for path in sorted([*FILES.iterdir(), *Path(__file__).parent.glob("*.py")]):
+    for path in sorted([*FILES.iterdir(), Path(__file__)]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

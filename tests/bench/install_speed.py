@@ -1,6 +1,6 @@
-"""Seconds from power-on to `installed` for the image `tiny` on practice servers. The aim: 45 s or less, emulated.
+"""Seconds from power-on to `installed` on practice servers, emulated. The aim: 45 s for `tiny`, 110 s for Debian 12.
 
-python3 tests/bench/install_speed.py [--runs N] [--uefi] [--data DIR]
+python3 tests/bench/install_speed.py [--runs N] [--uefi] [--image debian-12] [--data DIR]
 
 Starts a real `up` in a temporary data folder, or in DIR, which it keeps. Each part is told in wall seconds and in CPU
 seconds of QEMU: on a computer that does other things too the second says more. Beside them the load average.
@@ -27,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from lab import control
 from tests.real_up import MANAGE, Up
 
-AIM_SECONDS = 45.0
+AIM_SECONDS = {"tiny": 45.0, "debian-12": 110.0}
 SAMPLE_SECONDS = 0.2
 PREPARED_SECONDS = 400  # a first start fetches Debian packages
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 600
+BUILD_SECONDS = 1800
 PARTS = (
     ("step", "power_on", "firmware"),
     ("note", "boot-answer", "ramdisk to its script"),
@@ -104,25 +105,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--uefi", action="store_true", help="practice-2 (UEFI) too, after practice-1 (BIOS)")
+    parser.add_argument("--image", choices=AIM_SECONDS, default="tiny")
     parser.add_argument("--data", type=Path, help="a data folder to keep; a temporary one otherwise")
     options = parser.parse_args()
     machines = ["practice-1", "practice-2"] if options.uefi else ["practice-1"]
+    no_debian = () if options.image == "debian-12" else ("--no-debian",)
     folder = nullcontext(str(options.data.resolve())) if options.data else tempfile.TemporaryDirectory()
-    with folder as name, Up(Path(name), options=("--lab", str(len(machines)), "--workers", "1")) as up:
+    with folder as name, Up(Path(name), options=("--lab", str(len(machines)), "--workers", "1", *no_debian)) as up:
         up.wait_ready()
         up.wait_for(r"practice servers? (is|are) ready", seconds=PREPARED_SECONDS)
-        wholes = {machine: _bench(Path(name), machine, options.runs) for machine in machines}
+        if options.image == "debian-12":
+            _wait_for_debian(up, Path(name))
+        wholes = {machine: _bench(Path(name), machine, options.image, options.runs) for machine in machines}
         sizes = {path.name: path.stat().st_size for path in _newest_ramdisk(Path(name)).iterdir()}
         up.stop()
     print(f"ramdisk: initrd {sizes['initrd'] / 1e6:.1f} MB, kernel {sizes['vmlinuz'] / 1e6:.1f} MB")
-    sys.exit(wholes["practice-1"] > AIM_SECONDS)
+    sys.exit(wholes["practice-1"] > AIM_SECONDS[options.image])
 
 
-def _bench(data: Path, machine: str, runs: int) -> float:
+def _wait_for_debian(up: Up, data: Path) -> None:
+    """Built at the first start of a data folder, there already at the next."""
+    listed = subprocess.run([sys.executable, str(MANAGE), "image", "list"], env=os.environ | {"DODAI_DATA": str(data)},
+                            capture_output=True, text=True, check=True).stdout  # fmt: skip
+    if "debian-12 " not in listed:
+        up.wait_for(r"debian-12: taken in", seconds=BUILD_SECONDS)
+
+
+def _bench(data: Path, machine: str, image: str, runs: int) -> float:
     """The median of whole installs, in wall seconds."""
     done = []
     for number in range(1, runs + 1):
-        done.append(run := _install(data, machine))
+        done.append(run := _install(data, machine, image))
         wall, cpu = run.parts[WHOLE]
         print(f"{machine} run {number}: {wall:.1f} s, QEMU's CPU {cpu:.1f} s, load {run.load:.1f}", flush=True)
     print(f"{machine}: {'':<24}{'wall median':>12}{'min':>7}{'max':>7}{'CPU median':>12}{'min':>7}")
@@ -133,15 +146,15 @@ def _bench(data: Path, machine: str, runs: int) -> float:
     uptime = statistics.median(run.script_at for run in done)
     whole = statistics.median(run.parts[WHOLE][0] for run in done)
     print(f"  ramdisk had its script at {uptime:.1f} s of uptime (aim: 6 s)")
-    print(f"  whole: {whole:.1f} s (aim: {AIM_SECONDS:.0f} s)")
+    print(f"  whole: {whole:.1f} s (aim: {AIM_SECONDS[image]:.0f} s)")
     return whole
 
 
-def _install(data: Path, machine: str) -> Run:
+def _install(data: Path, machine: str, image: str) -> Run:
     """One install. Raises SystemExit with what was printed when it does not end in `installed`."""
     console = data / "lab" / machine / "console.log"
     before = console.stat().st_size if console.exists() else 0
-    command = [sys.executable, str(MANAGE), "install", machine, "tiny", "--yes", "--wait", "--json"]
+    command = [sys.executable, str(MANAGE), "install", machine, image, "--yes", "--wait", "--json"]
     with CpuClock(data, machine).running() as clock:
         done = subprocess.run(command, env=os.environ | {"DODAI_DATA": str(data)}, capture_output=True, text=True,
                               timeout=INSTALL_SECONDS, check=False)  # fmt: skip

@@ -181,7 +181,7 @@ def _tree(repository: Path, work: Path, *, count: int, told: Told) -> Built:
     words = _Words(process.stderr, count=count, told=told, stop=process.terminate)
     words.start()
     try:
-        unpacked_bytes = _compress(process.stdout, target)
+        unpacked_bytes = _compress(process.stdout, target, lambda done: told("pack", done, 0))
         process.wait(timeout=60)
     except tarfile.TarError as problem:
         process.terminate()
@@ -260,11 +260,11 @@ class _Words(threading.Thread):
             self._stop()
 
 
-def _compress(source: IO[bytes], target: Path) -> int:
+def _compress(source: IO[bytes], target: Path, told: Callable[[int], None]) -> int:
     """Pack the tar that comes from `source`; returns what its files take on a disk. Raises TarError where it breaks."""
     compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1, write_checksum=True)
     with target.open("wb") as file, compressor.stream_writer(file) as sink:
-        copied = _Copied(source, sink)
+        copied = _Copied(source, sink, told)
         with tarfile.open(fileobj=cast(IO[bytes], copied), mode="r|") as archive:
             unpacked_bytes = sum(_bytes_on_disk(member) for member in archive)
         while copied.read(1 << 20):
@@ -275,12 +275,16 @@ def _compress(source: IO[bytes], target: Path) -> int:
 class _Copied:
     """A stream that passes on whatever is read from it."""
 
-    def __init__(self, source: IO[bytes], sink: zstandard.ZstdCompressionWriter) -> None:
-        self._source, self._sink = source, sink
+    def __init__(
+        self, source: IO[bytes], sink: zstandard.ZstdCompressionWriter, told: Callable[[int], None]
+    ) -> None:  # fmt: skip
+        self._source, self._sink, self._told, self._done = source, sink, told, 0
 
     def read(self, size: int) -> bytes:
         chunk = self._source.read(size)
         self._sink.write(chunk)
+        self._done += len(chunk)
+        self._told(self._done)
         return chunk
 
 
