@@ -164,10 +164,13 @@ def _readings() -> Iterator[Part]:
         return
     late = found["oldest"] is not None and now() - found["oldest"] > POWER_IS_STALE_AFTER
     answering = found["all"] - found["silent"]
-    todo = _("If many are old, `python3 manage.py poll_power` does not run; if few, their BMCs do not answer.")
+    todo = ""
+    if late:
+        todo = _("If many are old, `python3 manage.py poll_power` does not run; if few, their BMCs do not answer.")
+    elif found["silent"]:
+        todo = _("The page of a machine says why its BMC does not answer; Test BMC there says more.")
     words = _("%(answering)s of %(all)s BMCs answer, %(never)s were never read") % (found | {"answering": answering})
-    yield Part(_("Oldest power reading"), words, HOLD if late or found["silent"] else OK, todo if late else "",
-               since=found["oldest"])  # fmt: skip
+    yield Part(_("Oldest power reading"), words, HOLD if todo else OK, todo, since=found["oldest"])  # fmt: skip
 
 
 def _valkey() -> Iterator[Part]:

@@ -3,20 +3,19 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
 
 from machines import actions, bmc_test
-from machines.models import Disk, Machine, Sighting
+from machines.models import Disk, Machine
 
-SIGHTINGS_A_PAGE = 50
 POWER_DONE = {
-    "on": "is being switched on", "off": "is being switched off", "soft": "was asked to shut down",
-    "reset": "is being reset", "status": "is being asked for its power",
+    "on": gettext_lazy("%(name)s is being switched on."), "off": gettext_lazy("%(name)s is being switched off."),
+    "soft": gettext_lazy("%(name)s was asked to shut down."), "reset": gettext_lazy("%(name)s is being reset."),
+    "status": gettext_lazy("%(name)s is being asked for its power."),
 }  # fmt: skip
 
 
@@ -27,7 +26,7 @@ def power(request: HttpRequest, name: str) -> HttpResponse:
     action = request.POST.get("action", "")
     try:
         actions.request_power(machine, action, by=request.user.get_username())
-        messages.success(request, f"{machine.name} {POWER_DONE[action]}.")
+        messages.success(request, POWER_DONE[action] % {"name": machine.name})
     except actions.Refused as exc:
         messages.error(request, str(exc))
     return redirect("machine", machine.name)
@@ -56,15 +55,8 @@ def root_disk(request: HttpRequest, name: str) -> HttpResponse:
     disk = get_object_or_404(Disk, pk=int(number) if number.isdecimal() else 0, machine=machine)
     try:
         actions.choose_root_disk(disk)
-        messages.success(request, f"{disk} is now the root disk of {machine.name}: installs go there.")
+        said = _("%(disk)s is now the root disk of %(name)s: installs go there.")
+        messages.success(request, said % {"disk": disk, "name": machine.name})
     except actions.Refused as exc:
         messages.error(request, str(exc))
     return redirect("machine", machine.name)
-
-
-@require_safe
-@never_cache
-@permission_required("machines.view_sighting", raise_exception=True)
-def sightings(request: HttpRequest) -> HttpResponse:
-    page = Paginator(Sighting.objects.all(), SIGHTINGS_A_PAGE).get_page(request.GET.get("page"))
-    return render(request, "machines/sightings.html", {"page": page})

@@ -237,7 +237,8 @@ def restore_groups() -> None:
     views = Permission.objects.filter(
         codename__startswith="view_", content_type__app_label__in=["machines", "installs"]
     )
-    presses = Permission.objects.filter(codename__in=["operate_machine", "install_machine"])
+    operating = [f"{verb}_machine" for verb in ("operate", "install", "add", "change")]
+    presses = Permission.objects.filter(codename__in=operating)
     every = Permission.objects.filter(content_type__app_label__in=["machines", "installs"])
     for name, permissions in {"viewer": views, "operator": views | presses, "admin": every}.items():
         group, is_new = Group.objects.get_or_create(name=name)
