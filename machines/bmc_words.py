@@ -63,6 +63,10 @@ WORDS: dict[str, tuple[Level, str, str]] = {
     "login": (Level.OK, N_("The user %(user)s logs in, with the privilege %(privilege)s."), ""),
     "login-redfish": (Level.OK, N_("The user %(user)s logs in to Redfish %(version)s."), ""),
     "login-refused": (Level.BAD, "%(text)s", N_("Correct user and password in the inventory, then test again.")),
+    "too-few-rights": (
+        Level.BAD, N_("The user %(user)s may only look: the BMC gives it less than operator."),
+        N_("Give it the privilege OPERATOR in the BMC."),
+    ),
     "more-rights": (
         Level.INFO, N_("%(user)s may also log in as administrator."),
         N_("Dodai needs no more than operator: give it a user of its own with that."),

@@ -74,11 +74,13 @@ def _log_in(endpoint: BmcEndpoint, works: Works, renew: Renew) -> None:
         try:
             may[privilege] = IpmiPower(trial).describe()
         except PowerError as exc:
-            problem, is_refusal = str(exc), isinstance(exc, PowerRefused)
-            if privilege == "operator" and not is_refusal:
-                break
+            problem = exc
+            if not _lacks_rights(exc):
+                break  # a wrong password sent once more may lock the user out
     if not may:
-        works.add("login-refused" if is_refusal else "problem", text=problem, user=endpoint.username)
+        code = "too-few-rights" if _lacks_rights(problem) else "problem"
+        refused = isinstance(problem, PowerRefused) and code == "problem"
+        works.add("login-refused" if refused else code, text=str(problem), user=endpoint.username)
         return
     works.privilege = next(iter(may))
     works.is_usable = True
@@ -86,6 +88,10 @@ def _log_in(endpoint: BmcEndpoint, works: Works, renew: Renew) -> None:
     if "administrator" in may:
         works.add("more-rights", user=endpoint.username)
     _say_what_was_read(may[works.privilege], works)
+
+
+def _lacks_rights(problem: PowerError) -> bool:
+    return isinstance(problem, PowerRefused) and "the rights of" in str(problem)
 
 
 def _say_what_was_read(told: dict[str, str], works: Works) -> None:

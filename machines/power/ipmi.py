@@ -143,6 +143,9 @@ def _errors(endpoint: BmcEndpoint) -> Iterator[None]:
         lowered = text.lower()
         if "password" in lowered or "unauthorized name" in lowered or "incorrect" in lowered:
             raise PowerRefused(f"{endpoint} refused the user or password: correct them in the inventory") from exc
+        if "role" in lowered and "insufficient" not in lowered:  # RAKP status codes 09h and 0Ah, table 13-15
+            asked = endpoint.privilege or "administrator"
+            raise PowerRefused(f"{endpoint} does not give this user the rights of {asked}") from exc
         if code in REFUSALS:
             raise PowerRefused(f"{endpoint} {REFUSALS[code]}") from exc
         if code == NOT_IN_THIS_STATE:

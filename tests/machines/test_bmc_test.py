@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.management import CommandError, call_command
+from pyghmi.exceptions import IpmiException
 
-from machines import actions, bmc_test, bmc_words, jobs
+from machines import actions, bmc_probe, bmc_test, bmc_words, jobs
 from machines.bmc_probe.passwords import weaknesses
 from machines.bmc_probe.rmcp import SUITES, Stranger
 from machines.models import Bmc, Machine, PowerCommand
 from machines.power import driver_for, fake
 from machines.power.base import BmcEndpoint, Power, PowerRefused
+from machines.power.ipmi import _errors
 from tests import installing
 from tests.machines.bmcs import running_bmc
 from tests.machines.redfish_bmcs import PASSWORD, make_certificate, running_emulator, running_paper
@@ -80,6 +82,34 @@ def test_a_wrong_password_is_said_and_stores_nothing_usable(machine, ipmi_bmc):
     assert "login-refused" in found
     assert (bmc.cipher_suite, bmc.test_report["usable"]) == (None, False)
     assert "wrong-wrong" not in str(bmc.test_report)
+
+
+def test_a_wrong_password_is_tried_once(machine, ipmi_bmc, monkeypatch):
+    """Some BMCs lock a user out after a few."""
+    tried = []
+    describe = bmc_probe.ipmi.IpmiPower.describe
+    monkeypatch.setattr(
+        bmc_probe.ipmi.IpmiPower, "describe", lambda self: tried.append(self.endpoint.privilege) or describe(self)
+    )
+    give(machine, ipmi_bmc[1], password="wrong-wrong-wrong")
+    run_test(machine)
+    assert tried == ["operator"]
+
+
+@pytest.mark.parametrize(("least", "found"), [("administrator", "login"), ("nothing", "too-few-rights")])
+def test_a_user_with_other_rights(machine, ipmi_bmc, monkeypatch, least, found):
+    describe = bmc_probe.ipmi.IpmiPower.describe
+
+    def as_the_bmc_would(self):
+        if self.endpoint.privilege != least:
+            with _errors(self.endpoint):
+                raise IpmiException("Unauthorized role or privilege level requested")
+        return describe(self)
+
+    monkeypatch.setattr(bmc_probe.ipmi.IpmiPower, "describe", as_the_bmc_would)
+    give(machine, ipmi_bmc[1])
+    assert found in run_test(machine)[1]
+    assert Bmc.objects.get(machine=machine).privilege == ("administrator" if found == "login" else "")
 
 
 def test_nobody_at_the_address(machine):
