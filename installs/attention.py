@@ -30,6 +30,11 @@ CAUSES = {
 }
 
 
+def cause_words(cause: str) -> str:
+    """What a cause means, or the cause itself where a script named one of its own."""
+    return str(CAUSES.get(cause) or cause)
+
+
 @dataclass(frozen=True)
 class Group:
     """Installs that failed alike, the newest first. Practice servers stand apart."""

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from installs import leaving, logs, overview, timeline
 from installs.advice import advice_for
+from installs.attention import cause_words
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Install
@@ -36,6 +37,7 @@ def install(request: HttpRequest, number: int) -> HttpResponse:
         "machine": found.machine,
         "words": words_for(found, marks, now=moment, usual=usual, ahead=ahead),
         "noun": noun(found),
+        "cause": cause_words(found.cause),
         "marks": marks,
         "late": {mark.name for mark in marks if timeline.is_late(mark, now=moment)},
         "step": marks.index(timeline.current(marks)) + 1,

@@ -141,7 +141,7 @@ def test_a_failure_shows_step_cause_last_lines_and_what_was_left(operator):
     said = text_of(operator.get(f"/installs/{install.pk}/"))
     for words in (
         "Failed at “Checking the image”",
-        "Cause digest",
+        "Cause the image's file is not the one in the catalogue digest",
         "Left behind The machine is off.",
         "FAILED in phase verify",
         "Retry",

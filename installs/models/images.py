@@ -24,8 +24,8 @@ class Image(models.Model):
     """An operating system to install. Its file is immutable and named by its digest."""
 
     class Kind(models.TextChoices):
-        EXT4 = "ext4", "ext4 file system"
-        TAR_ZST = "tar.zst", "tar archive, zstd"
+        EXT4 = "ext4", _("ext4 file system")
+        TAR_ZST = "tar.zst", _("tar archive, zstd")
 
     name = models.CharField(max_length=63, unique=True)
     method = models.SlugField(default="file-tree")
