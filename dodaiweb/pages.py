@@ -36,7 +36,7 @@ def environment(**options: Any) -> Environment:
     )  # fmt: skip
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,
-        elapsed=elapsed, intcomma=intcomma, number_word=formats.number_word, told=told, plural=plural,
+        elapsed=elapsed, intcomma=grouped, number_word=formats.number_word, told=told,
     )  # fmt: skip
     return env
 
@@ -85,6 +85,6 @@ def localtime(moment: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), formats.clock(moment))
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """`1 disk`, `2 disks`."""
-    return f"{intcomma(count)} {one if count == 1 else many or one + 's'}"
+def grouped(number: int | str) -> str:
+    """`10,000`, in every language: Django groups no digits in Japanese."""
+    return intcomma(number, use_l10n=False)

@@ -6,6 +6,7 @@ import pytest
 from django.utils.translation import override
 
 from dodaiweb import formats
+from dodaiweb.pages import grouped
 from installs.advice import advice_for
 from installs.lifecycle import State
 from installs.methods import METHODS
@@ -43,6 +44,10 @@ def test_sizes():
     assert formats.share_of(41 * MB, 62 * MB) == "62 MB 中 41"
     assert formats.size(512) == "512 バイト"
     assert formats.ago(None) == "なし"
+
+
+def test_large_numbers_are_grouped():
+    assert grouped(12345) == "12,345"
 
 
 def test_what_an_install_is_doing():
