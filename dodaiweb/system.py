@@ -26,6 +26,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from rq import Worker
 from rq.job import Job
+from rq.worker import BaseWorker
 
 from dodaiweb import formats
 from installs import reach
@@ -123,7 +124,7 @@ def _workers(client: Any) -> Iterator[Part]:
         yield Part(name, _("busy") if worker.get_state() == "busy" else _("idle"), OK, since=_aware(worker.birth_date))
 
 
-def _is_there(worker: Worker) -> bool:
+def _is_there(worker: BaseWorker) -> bool:
     heard = _aware(worker.last_heartbeat)
     return heard is not None and now() - heard < WORKER_IS_LOST_AFTER
 

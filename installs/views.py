@@ -1,9 +1,6 @@
 """Pages and buttons of installs, images and plans."""
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -16,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from installs import actions, plan
+from installs.boot_match import match
 from installs.forecast import forecast
 from installs.methods import METHODS
 from installs.models import Image, Install
@@ -71,7 +69,7 @@ def _show_plan(request: HttpRequest, machine: Machine, image: Image | None, *, s
         "last": Install.objects.real_installs().filter(machine=machine).select_related("image").first(),
         "forecast": forecast(machine, image) if image else None,
         "network": network_words(machine),
-        "boot_match": _boot_match(machine, image) if image else None,
+        "boot_match": match(image, machine) if image else None,
     }  # fmt: skip
     return render(request, "installs/plan.html", values, status=status)
 
@@ -114,13 +112,6 @@ def _attempt(request: HttpRequest, machine: Machine, start: Callable[[], Install
     except actions.Refused as exc:
         messages.error(request, str(exc))
         return redirect("machine", machine.name)
-
-
-def _boot_match(machine: Machine, image: Image) -> Any:
-    """Whether the image has what this machine needs to boot; None where nothing can tell."""
-    if find_spec("installs.boot_match") is None:
-        return None
-    return import_module("installs.boot_match").match(image, machine)
 
 
 def _chosen_image(number: str) -> Image | None:

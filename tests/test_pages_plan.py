@@ -222,3 +222,16 @@ def test_what_dodai_wrote_itself_or_a_bare_partition_table_needs_no_typing(opera
     scenes.failed(machine, image)
     machine.disks.update(signatures=[{"type": "ext4"}])
     assert "Type its name" not in text_of(operator.get("/machines/node1/install/"))
+
+
+def test_the_plan_says_whether_the_image_will_boot_here(operator, machine, image, monkeypatch):
+    from installs.boot_match import Match
+
+    assert "Will it boot? Nobody knows. Nobody has looked into the drivers of debian." in text_of(
+        operator.get("/machines/node1/install/")
+    )
+    told = Match("no", ["megaraid_sas"], "There is no megaraid_sas in debian.")
+    monkeypatch.setattr("installs.views.match", lambda image, machine: told)
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "Installed, it would not start: There is no megaraid_sas in debian." in said
+    assert "Will it boot? No." in said
