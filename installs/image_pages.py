@@ -48,7 +48,7 @@ def images(request: HttpRequest) -> HttpResponse:
 
 
 def _failed_lately(each: ImageImport) -> bool:
-    return each.state == ImageImport.State.FAILED and bool(each.ended_at) and each.ended_at > now() - STAYS
+    return each.state == ImageImport.State.FAILED and each.ended_at is not None and each.ended_at > now() - STAYS
 
 
 @require_safe

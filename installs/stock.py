@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
@@ -29,7 +30,7 @@ class Users:
     running: list[Machine] = field(default_factory=list)
 
 
-def present() -> QuerySet[Image]:
+def present() -> QuerySet[Any]:
     """Images with `attempts`, `successes` and `last_used_at`, deleted ones left out."""
     ended = Q(installs__state__in=[State.INSTALLED, State.FAILED])
     return Image.objects.present().annotate(

@@ -41,7 +41,10 @@ class Image(models.Model):
     kdump_mib = models.PositiveIntegerField("kdump (MiB)", default=0)
     retired_at = models.DateTimeField(null=True, blank=True, help_text="No new installs since")
     deleted_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Kept for the history of machines that had it; the file is gone"
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Kept for the history of machines that had it; the file is gone",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

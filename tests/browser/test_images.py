@@ -39,7 +39,8 @@ def of_every_kind(archive, tmp_path):
     for number, state in enumerate(states):
         columns = {"error": "The server answered HTTP 503"} if state in ("failed", "waiting") else {}
         ImageImport.objects.create(
-            ended_at=now() if state in ("done", "failed", "cancelled") else None, name=f"n{number}", source="url", location="https://example.org/image.tar.zst?key=x", state=state,
+            ended_at=now() if state in ("done", "failed", "cancelled") else None, name=f"n{number}",
+            source="url", location="https://example.org/image.tar.zst?key=x", state=state,
             requested_by="ada", phase="fetch", done=41_000_000, total=62_000_000, **columns,
         )  # fmt: skip
     pages = [f"/images/{image.pk}/" for image in (good, warned, made["failed"].image)]
