@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 
 from django.db.models import Case, F, Min, Q, Value, When
@@ -106,7 +107,7 @@ class Rack:
             drawn.setdefault(colour_key(unit, by), []).append(f"M0 {row}h1v1h-1z")
         return {key: "".join(parts) for key, parts in drawn.items()}
 
-    @property
+    @cached_property
     def label(self) -> str:
         counted = Counter(unit.look for unit in self.units)
         return ", ".join(f"{number} {LOOK_LABELS[look]}" for look, number in sorted(counted.items()))

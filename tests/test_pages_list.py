@@ -78,7 +78,7 @@ def test_reinstalling_is_in_the_row_menu_only(operator, fleet):
     row = html.split('<tr id="m')[1].split("</tr>")[0]
     assert "Reinstall" not in row
     assert "/machines/node1/install/" not in row
-    assert "Reinstall…" in html.split('id="row-menu"')[1].split("</div>")[0]
+    assert "Reinstall…" in html.split('id="row-menu"')[1].split("</nav>")[0]
 
 
 def test_a_viewer_can_select_nothing(client, db):

@@ -19,7 +19,7 @@ BATCH = 2000
 def fill(count: int, *, seed: int = 7) -> None:
     """`count` machines, of which some 70 % are in use, 1 % failed lately and up to 200 are at work. Always the same."""
     chance = random.Random(seed)
-    images, clusters, site = _images(), _clusters(), Site.objects.get(name="main")
+    images, clusters, site = _images(), _clusters(), Site.objects.get_or_create(name="main")[0]
     machines = [_machine(number, site, clusters, chance) for number in range(count)]
     Machine.objects.bulk_create(machines, BATCH)
     Bmc.objects.bulk_create([_bmc(number, machine) for number, machine in enumerate(machines)], BATCH)
@@ -50,7 +50,7 @@ def _machine(number: int, site: Site, clusters: list[Cluster], chance: random.Ra
     return Machine(
         name=f"r{number // PER_RACK:03}-u{number % PER_RACK + 1:02}", state=state, site=site,
         cluster=chance.choice([*clusters, None]), rack=f"R{number // PER_RACK:03}", unit=number % PER_RACK + 1,
-        serial=f"SN{number:07}", uuid=str(uuid.UUID(int=(number + 1) << 64 | 7)), owner=f"team-{number % 30}",
+        serial=f"SN{number:07}", uuid=str(uuid.UUID(int=(number + 100_000) << 64 | 7)), owner=f"team-{number % 30}",
         image_name="debian-12" if state == "in_use" else "", inspected_at=None if state == "new" else moment,
         facts={
             "manufacturer": maker, "product": product, "memory_bytes": 256 << 30, "firmware": "uefi",
