@@ -194,5 +194,5 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("DODAI_LOG_LEVEL") or "INFO"},
     # These print every packet, job or request, some of them with what must stay out of logs.
-    "loggers": {name: {"level": "WARNING"} for name in ("rq", "rq.worker", "pyghmi", "urllib3", "django.request")},
+    "loggers": {name: {"level": "WARNING"} for name in ("axes", "rq", "rq.worker", "pyghmi", "urllib3", "django.request")},
 }

@@ -68,16 +68,16 @@ def inventory_import(request: HttpRequest) -> HttpResponse:
 @csrf_protect
 def _choose(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
-        return render(request, "machines/import.html", {"biggest": BIGGEST_FILE_BYTES})
+        return _entrance(request, "", [], status=200)
     file = request.FILES.get("file")
     if file is None:
         words = _("Choose a file of at most %(size)s MiB first.") % {"size": BIGGEST_FILE_BYTES >> 20}
-        return _refused(request, "", [words])
+        return _entrance(request, "", [words])
     try:
         text = decode(file.read())
         inventory.read(text, file.name or "")
     except inventory.InventoryProblem as exc:
-        return _refused(request, file.name or "", exc.problems)
+        return _entrance(request, file.name or "", exc.problems)
     kept = uploads.keep(text, file.name or "", by=request.user.get_username())
     return redirect("inventory_preview", kept.key)
 
@@ -92,7 +92,7 @@ def inventory_preview(request: HttpRequest, key: str) -> HttpResponse:
             return _confirm(request, kept)
         return _show(request, kept)
     except inventory.InventoryProblem as exc:
-        return _refused(request, "", exc.problems, status=410)
+        return _entrance(request, "", exc.problems, status=410)
 
 
 @require_POST
@@ -142,6 +142,6 @@ def _confirm(request: HttpRequest, kept: InventoryUpload) -> HttpResponse:
     return redirect("machines")
 
 
-def _refused(request: HttpRequest, name: str, problems: Any, *, status: int = 422) -> HttpResponse:
+def _entrance(request: HttpRequest, name: str, problems: Any, *, status: int = 422) -> HttpResponse:
     values = {"biggest": BIGGEST_FILE_BYTES, "file_name": name, "problems": list(problems)}
     return render(request, "machines/import.html", values, status=status)

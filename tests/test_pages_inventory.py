@@ -51,6 +51,13 @@ def test_a_file_is_seen_then_confirmed(admin, machine):
     assert not InventoryUpload.objects.exists(), "the file is gone"
 
 
+def test_the_page_says_what_to_choose_and_offers_the_exports(admin):
+    html = admin.get(reverse("inventory_import")).content.decode()
+    assert 'type="file"' in html
+    assert reverse("inventory_export", args=["yaml"]) in html
+    assert "problem" not in html.partition("<main")[2].partition("</main>")[0].lower()
+
+
 def test_no_password_is_in_a_page_or_in_the_clear_in_between(admin, machine):
     _where, html = preview(admin)
     kept = InventoryUpload.objects.get()

@@ -88,8 +88,8 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
 
 
 def _is_bad(message: ConsoleMessage) -> bool:
-    """A form that was refused (409, 422) is an answer like any other."""
-    return message.type == "error" and not re.search(r"a status of (409|422)", message.text)
+    """A form that was refused (409, 422, 429) is an answer like any other."""
+    return message.type == "error" and not re.search(r"a status of (409|422|429)", message.text)
 
 
 @pytest.fixture
