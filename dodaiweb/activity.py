@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from dodaiweb.stored_words import told
 from installs.models import Event, ImageImport, Install
 from installs.words import event_words
 from machines.history import words_of
@@ -123,7 +124,7 @@ def _power(question: Question, limit: int) -> Iterable[Entry]:
         words = str(POWER_WORDS.get(command.action, command.action))
         failed = command.state == PowerCommand.State.FAILED
         if failed:
-            words = _("%(words)s, which failed: %(why)s") % {"words": words, "why": command.message}
+            words = _("%(words)s, which failed: %(why)s") % {"words": words, "why": told(command.message)}
         yield Entry(command.asked_at, command.asked_by, "power", words, command.machine.name, is_bad=failed)
 
 

@@ -124,7 +124,7 @@ def _named(name: str) -> Machine:
 def _press(request: HttpRequest, found: Machine, verb: Callable[[], object], said: str) -> HttpResponse:
     try:
         verb()
-        messages.success(request, f"{found.name} {said}.")
+        messages.success(request, _("%(name)s %(what)s.") % {"name": found.name, "what": said})
     except (actions.Refused, lifecycle.NotAllowed) as exc:
         messages.error(request, str(exc))
     return redirect("machine", found.name)

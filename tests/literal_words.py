@@ -14,7 +14,7 @@ SPOKEN = ("aria-label", "title", "placeholder", "alt", "data-confirm", "data-yes
 NOT_FOR_PEOPLE = {"code", "kbd", "script", "style", "pre"}
 NAMES = set(
     "Dodai dodai web MAC BMC VLAN UUID SHA-256 IPv4 U MiB GiB OS DHCP Redfish IPMI UEFI BIOS HTTP TFTP URL CSV YAML "
-    "IP PXE CPU TLS HMAC".split()
+    "IP PXE CPU TLS HMAC WWN".split()
 )
 """Words that are the same in every language."""
 SILENT_CALLS = set(
@@ -31,7 +31,7 @@ HOLE = "\0"
 def in_template(source: str) -> Iterator[str]:
     """Literal words in the HTML of a template, and in the expressions it prints."""
     reader = _Reader()
-    reader.feed(BLOCK.sub(HOLE, WATCHED.sub("", source)))
+    reader.feed(BLOCK.sub(f" {HOLE} ", WATCHED.sub("", source)))  # blanks: a tag may go on behind it
     reader.close()
     pieces = (piece.strip() for text in reader.found for piece in text.split(HOLE))
     yield from (piece for piece in pieces if _has_words(piece))
@@ -58,9 +58,9 @@ class _Reader(HTMLParser):
         self._inside: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in NOT_FOR_PEOPLE:
-            self._inside.append(tag)
         values = dict(attrs)
+        if tag in NOT_FOR_PEOPLE or (self._inside and self._inside[-1] == tag):
+            self._inside.append(tag)
         read = [name for name in SPOKEN if name != "content"]
         if tag == "input" and values.get("type") in ("submit", "button"):
             read.append("value")

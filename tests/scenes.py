@@ -215,7 +215,8 @@ def whole_fleet(say: Callable[[str], None] = lambda text: None) -> dict[str, Ins
         made["inspection"] = actions.start_inspection(machines[15], by="ada")
     for number, machine in enumerate(machines):
         machine.refresh_from_db()
-        error = f"{machine.name}: the BMC at 10.0.0.{number} does not answer" if number == 17 else ""
+        bmc = f"{machine.name}: the BMC at 10.0.0.{number}:623"
+        error = f"{bmc} does not answer: is its address right, is it plugged in?" if number == 17 else ""
         machine_actions.record_power(
             machine,
             Power.UNKNOWN if error else (Power.OFF if number % 4 == 3 else Power.ON),
