@@ -182,7 +182,11 @@ LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True
 
-MANY_INSTALLS = int(os.environ.get("DODAI_MANY_INSTALLS") or 20)  # machines that one click may install
+MANY_INSTALLS = 20  # machines that one click may install
+if given := os.environ.get("DODAI_MANY_INSTALLS"):
+    if not given.isdecimal() or not 1 <= int(given) <= 1000:
+        sys.exit(f"DODAI_MANY_INSTALLS is {given!r}: write a number from 1 to 1000")
+    MANY_INSTALLS = int(given)
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 
