@@ -128,18 +128,26 @@ def _set_boot(
     client: RedfishClient, system: Resource, *, device: BootDevice, persistent: bool, uefi: bool | None
 ) -> None:
     boot = link_of(system.body.get("Boot"))
+    if device == BootDevice.DISK and persistent and "Continuous" not in (_listed_of(boot, "Enabled") or ["Continuous"]):
+        device = BootDevice.DEFAULT  # what the machine does anyway when nobody tells it
     target, enabled = TARGETS[device], "Continuous" if persistent else "Once"
     if device == BootDevice.DEFAULT:
         enabled = "Disabled"
     for name, value in (("Target", target), ("Enabled", enabled)):
-        listed = boot.get(f"BootSourceOverride{name}{ALLOWED}")
-        if isinstance(listed, list) and listed and value not in listed and device != BootDevice.DEFAULT:
-            raise PowerRefused(f"{client.whom} cannot boot {value}, only {_listed([str(item) for item in listed])}")
+        listed = _listed_of(boot, name)
+        if listed and value not in listed and device != BootDevice.DEFAULT:
+            raise PowerRefused(f"{client.whom} cannot boot {value}, only {_listed(listed)}")
     wanted = {"BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": target}
     mode = None if uefi is None else ("UEFI" if uefi else "Legacy")
     if mode and device != BootDevice.DEFAULT and boot.get("BootSourceOverrideMode") not in (None, mode):
         wanted["BootSourceOverrideMode"] = mode  # only where it differs: some BMCs take no mode at all
     client.patch(system, {"Boot": wanted})
+
+
+def _listed_of(boot: Body, name: str) -> list[str]:
+    """What the BMC takes as BootSourceOverride`name`; empty where it does not say."""
+    listed = boot.get(f"BootSourceOverride{name}{ALLOWED}")
+    return [str(item) for item in listed] if isinstance(listed, list) else []
 
 
 def _boot_device(client: RedfishClient, system: Resource) -> BootDevice | None:

@@ -152,6 +152,14 @@ def test_a_device_that_the_bmc_does_not_have_is_refused(paper, power):
         power.boot_from(BootDevice.NETWORK)
 
 
+def test_a_bmc_that_keeps_no_disk_for_ever_is_left_to_the_firmware(paper, power):
+    paper.system["Boot"]["BootSourceOverrideEnabled@Redfish.AllowableValues"] = ["Disabled", "Once"]
+    power.boot_from(BootDevice.DISK, persistent=True)
+    assert power.boot_device() == BootDevice.DEFAULT
+    with pytest.raises(PowerRefused, match="cannot boot Continuous"):
+        power.boot_from(BootDevice.NETWORK, persistent=True)
+
+
 def test_another_certificate_than_the_pinned_one_gets_no_password(paper, endpoint, tmp_path):
     other = make_certificate(tmp_path, "other").fingerprint
     with pytest.raises(PowerRefused, match="another certificate"):
