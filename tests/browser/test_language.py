@@ -1,5 +1,7 @@
 """The language is changed on the page and stays; scripts speak it too."""
 
+import pytest
+
 from tests import scenes
 
 
@@ -35,3 +37,17 @@ def test_the_login_page_has_the_choice_too(opened):
     page.click("button[lang=ja]")
     page.wait_for_selector("html[lang=ja]")
     assert page.locator("button.primary").text_content().strip() == "ログイン"
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "phone"])
+def test_japanese_pages_are_as_accessible_and_as_narrow(opened, axe, site, mode):
+    made = scenes.whole_fleet()
+    page = opened("/login/", group="admin", mode=mode)
+    page.context.add_cookies([{"name": "dodai_language", "value": "ja", "url": site}])
+    image = made["failed"].image_id
+    paths = ["/", "/machines/", "/installs/", "/notices/", "/machines/node-15/", f"/installs/{made['failed'].pk}/"]
+    for path in [*paths, f"/machines/node-01/install/?image={image}"]:
+        page.goto(path)
+        assert page.get_attribute("html", "lang") == "ja"
+        assert [f"{path} {violation}" for violation in axe(page)] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], path
