@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
@@ -107,6 +107,8 @@ def inventory_forget(request: HttpRequest, key: str) -> HttpResponse:
 @never_cache
 @seeing
 def inventory_export(request: HttpRequest, form: str) -> HttpResponse:
+    if form not in EXPORTS:
+        raise Http404
     make, kind = EXPORTS[form]
     name = f"dodai-inventory-{localtime(now()):%Y-%m-%d}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}

@@ -1,4 +1,4 @@
-from django.urls import path, re_path
+from django.urls import path
 
 from machines import inventory_views, places_views, sighting_views, views
 
@@ -17,5 +17,5 @@ urlpatterns = [
     path("inventory/import/", inventory_views.inventory_import, name="inventory_import"),
     path("inventory/import/<str:key>/", inventory_views.inventory_preview, name="inventory_preview"),
     path("inventory/import/<str:key>/forget/", inventory_views.inventory_forget, name="inventory_forget"),
-    re_path(r"^inventory/export\.(?P<form>csv|yaml)$", inventory_views.inventory_export, name="inventory_export"),
+    path("inventory/export/<slug:form>/", inventory_views.inventory_export, name="inventory_export"),
 ]

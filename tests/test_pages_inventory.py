@@ -164,6 +164,7 @@ def test_a_viewer_has_the_exports_only(client, machine):
         answer = client.get(reverse("inventory_export", args=[form]))
         assert "node1" in answer.content.decode()
         assert "attachment" in answer["Content-Disposition"]
+    assert client.get(reverse("inventory_export", args=["xlsx"])).status_code == 404
 
 
 def test_an_upload_from_another_site_is_refused(machine):

@@ -27,7 +27,7 @@ def test_a_spreadsheet_is_previewed_and_entered(opened):
     page = opened("/inventory/import/", group="admin")
     upload(page, FILE)
     expect(page.locator("h1")).to_have_text("What machines.csv would change")
-    expect(page.locator("table.diff").last).to_contain_text("R2")
+    expect(page.locator("table.diff").first).to_contain_text("R2")
     assert "s3cret" not in page.content()
     page.get_by_role("button", name="Import: create 29, change 1").click()
     expect(page.locator(".flash")).to_contain_text("29 things were created, 1 was changed")
