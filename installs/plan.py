@@ -204,4 +204,5 @@ def _image_words(machine: Machine, image: Image) -> dict[str, Any]:
     return {
         "name": image.name, "kind": image.kind, "sha256": image.sha256, "size_bytes": image.size_bytes,
         "unpacked_bytes": image.unpacked_bytes, "url": f"{base}/image/{image.sha256}",
+        "has_attributes": image.report.get("has_attributes", True),
     }  # fmt: skip

@@ -36,6 +36,9 @@ def read(path: Path, told: Told = lambda done, total: None) -> Files:
 
 
 def _take(member: tarfile.TarInfo, archive: tarfile.TarFile, collector: Collector) -> None:
+    # As GNU tar and bsdtar write them; posix archives only.
+    if any(name.startswith(("SCHILY.", "LIBARCHIVE.")) for name in member.pax_headers):
+        collector.files.has_attributes = True
     path = normal(member.name)
     if path is None:
         raise BadImage(f"a file of it would land outside the tree: {member.name[:100]!r}")

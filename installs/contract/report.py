@@ -46,6 +46,7 @@ class Report:
     machine_id: str = "missing"
     file_count: int = 0
     unpacked_bytes: int = 0
+    has_attributes: bool = False
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -75,6 +76,7 @@ def _report(files: Files, kernels: list[Kernel], drivers: Drivers) -> Report:
         has_host_keys=any(re.fullmatch(r"ssh_host_.*_key", name) for name in files.names_in("etc/ssh")),
         has_cloud_init=files.find("etc/cloud/cloud.cfg") is not None,
         machine_id=_machine_id(files), file_count=len(files.entries), unpacked_bytes=files.unpacked_bytes,
+        has_attributes=files.has_attributes,
     )  # fmt: skip
     found.problems.extend(_problems(files, found))
     found.warnings.extend(_warnings(found, drivers))

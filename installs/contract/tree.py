@@ -47,6 +47,8 @@ class Files:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     unpacked_bytes: int = 0
+    has_attributes: bool = False
+    """Whether an archive carries ACLs or extended attributes, like the capabilities of programs."""
 
     def find(self, path: str) -> Entry | None:
         """What `path` leads to, links followed inside the tree only."""

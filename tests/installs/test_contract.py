@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import random
 import tarfile
@@ -40,7 +41,8 @@ def test_a_good_image_has_no_problems(tar_zst):
 
 
 @pytest.mark.parametrize("options", [
-    (), ("-b", "1024"), ("-b", "4096"), ("-O", "^extents,^64bit"), ("-O", "inline_data"), ("-O", "^has_journal,^extents,^64bit,^flex_bg,^metadata_csum,^dir_index"),
+    (), ("-b", "1024"), ("-b", "4096"), ("-O", "^extents,^64bit"), ("-O", "inline_data"),
+    ("-O", "^has_journal,^extents,^64bit,^flex_bg,^metadata_csum,^dir_index"),
     ("-I", "128", "-O", "^metadata_csum,^huge_file"),
 ], ids=str)  # fmt: skip
 def test_every_make_of_file_system_tells_the_same_as_an_archive(tmp_path, tar_zst, options):
@@ -234,3 +236,16 @@ def test_what_drivers_there_are_is_kept_and_found_again(tar_zst, tmp_path):
 
 def test_the_parts_of_the_look_are_public():
     assert {"Report", "look_into", "BadImage"} == set(contract.__all__)
+
+
+@pytest.mark.parametrize(("header", "has"), [("SCHILY.xattr.security.capability", True), ("comment", False)])
+def test_attributes_of_an_archive_are_noticed(tmp_path, header, has):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as made:
+        for name, content in tree().items():
+            info = member(f"./{name}")
+            info.size, info.pax_headers = len(content), {header: "x"} if name == "usr/bin/curl" else {}
+            made.addfile(info, io.BytesIO(content))
+    path = tmp_path / "image.tar.zst"
+    path.write_bytes(zstandard.compress(data.getvalue()))
+    assert look_into(path, "tar.zst")[0].has_attributes is has

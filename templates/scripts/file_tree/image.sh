@@ -126,9 +126,12 @@ copy_ext4() {
     umount /mnt/source
 }
 
+# Asking for attributes takes calls for each file, even where there are none.
 copy_tar() {
+    local -a attributes=()
+    [[ $IMAGE_HAS_ATTRIBUTES == no ]] || attributes=(--xattrs '--xattrs-include=*' --acls)
     tar --extract --file="$IMAGE" --directory="$ROOT" --use-compress-program='zstd --decompress --quiet' --preserve-permissions \
-        --same-owner --numeric-owner --xattrs --xattrs-include='*' --acls --exclude='./.dodai-image' --warning=no-timestamp
+        --same-owner --numeric-owner "${attributes[@]}" --exclude='./.dodai-image' --warning=no-timestamp
 }
 
 remove_image() {

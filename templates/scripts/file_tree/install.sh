@@ -10,6 +10,7 @@ readonly IMAGE_URL={{ image.url | sh }}
 readonly IMAGE_SHA256={{ image.sha256 | sh }}
 readonly IMAGE_BYTES={{ image.size_bytes | int | sh }}
 readonly IMAGE_UNPACKED_BYTES={{ image.unpacked_bytes | int | sh }}
+readonly IMAGE_HAS_ATTRIBUTES={{ 'yes' if image.has_attributes | default(true) else 'no' }}
 readonly IMAGE_KIND={{ image.kind | sh }}
 readonly IMAGE_NAME={{ image.name | sh }}
 readonly IMAGE_LABEL=${IMAGE_NAME//[^A-Za-z0-9 ._+-]/_}
