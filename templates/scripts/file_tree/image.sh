@@ -126,11 +126,12 @@ copy_ext4() {
     umount /mnt/source
 }
 
-# Asking for attributes takes calls for each file, even where there are none.
+# Asking for attributes takes calls for each file, even where there are none. Records of 256 KiB: tar's own of 10 KiB
+# mean 25 times as many reads and writes.
 copy_tar() {
     local -a attributes=()
     [[ $IMAGE_HAS_ATTRIBUTES == no ]] || attributes=(--xattrs '--xattrs-include=*' --acls)
-    tar --extract --file="$IMAGE" --directory="$ROOT" --use-compress-program='zstd --decompress --quiet' --preserve-permissions \
+    tar --extract --blocking-factor=512 --file="$IMAGE" --directory="$ROOT" --use-compress-program='zstd --decompress --quiet' --preserve-permissions \
         --same-owner --numeric-owner "${attributes[@]}" --exclude='./.dodai-image' --warning=no-timestamp
 }
 
