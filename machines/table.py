@@ -115,7 +115,7 @@ def _page(found: MachineQuerySet, filters: Filters) -> Page:  # type: ignore[typ
     page = Paginator(found.values_list("pk", flat=True), filters.size).get_page(filters.page)
     ids = list(page.object_list)
     by_id = Machine.objects.select_related("cluster", "site", "bmc").defer(*LONG).in_bulk(ids)
-    page.object_list = [by_id[pk] for pk in ids if pk in by_id]
+    page.object_list = [by_id[pk] for pk in ids if pk in by_id]  # type: ignore[misc]  # from here on they are machines
     return page
 
 
