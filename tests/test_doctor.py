@@ -200,7 +200,7 @@ import json
 from dataclasses import asdict
 from dodaiweb.doctor import dhcp_probe
 (card,) = dhcp_probe.interfaces()
-print(json.dumps([[asdict(offer) for offer in dhcp_probe.offers(card, as_ipxe=ipxe)] for ipxe in (False, True)]))
+print(json.dumps([[asdict(offer) for offer in offers] for offers in dhcp_probe.both(card)]))
 """
 
 

@@ -14,7 +14,7 @@ IFF_UP, IFF_BROADCAST, IFF_LOOPBACK = 0x1, 0x2, 0x8
 DISCOVER, REQUEST = 1, 3
 COOKIE = b"\x63\x82\x53\x63"
 BROADCAST_FLAG = 0x8000
-WAITS_SECONDS = (2.0, 3.0)  # servers first try by ping, for up to 3 s, whether the address is free
+WAITS_SECONDS = (2.0, 4.0)  # servers first try by ping, for up to 3 s, whether the address is free
 PXE_SECONDS = 1.0
 UEFI_X64 = b"\x00\x07"  # RFC 4578, 2.1
 WANTED = bytes((1, 3, 6, 43, 54, 60, 66, 67, 175))
@@ -62,13 +62,22 @@ def interfaces() -> list[Interface]:
     return found
 
 
-def offers(interface: Interface, *, as_ipxe: bool = False) -> list[Offer]:
-    """Who answers on this interface, each server once. Raises PermissionError without root, or OSError."""
-    found = _broadcast(interface.name, as_ipxe=as_ipxe)
+def both(interface: Interface) -> tuple[list[Offer], list[Offer]]:
+    """Who answers firmware, and what the same servers answer iPXE: one after the other, as servers do one at a time."""
+    plain = offers(interface)
+    return plain, offers(interface, as_ipxe=True, enough=len(plain)) if plain else []
+
+
+def offers(interface: Interface, *, as_ipxe: bool = False, enough: int | None = None) -> list[Offer]:
+    """Who answers on this interface, each server once, no longer than until so many are `enough`.
+
+    Raises PermissionError without root, or OSError.
+    """
+    found = _broadcast(interface.name, as_ipxe=as_ipxe, enough=enough)
     return [_asked_for_pxe(offer, interface, as_ipxe=as_ipxe) if offer.must_be_asked else offer for offer in found]
 
 
-def _broadcast(interface: str, *, as_ipxe: bool) -> list[Offer]:
+def _broadcast(interface: str, *, as_ipxe: bool, enough: int | None) -> list[Offer]:
     number, mac = os.urandom(4), b"\x02" + os.urandom(5)  # locally administered: no server knows it
     question, found = _question(number, mac, as_ipxe=as_ipxe), {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -81,6 +90,8 @@ def _broadcast(interface: str, *, as_ipxe: bool) -> list[Offer]:
             for packet, sender in _heard(asking, wait):
                 if (offer := parse(packet, number, sender)) is not None:
                     found[offer.server, bool(offer.address)] = offer
+                    if enough is not None and len(found) >= enough:
+                        return list(found.values())
     return list(found.values())
 
 

@@ -48,14 +48,11 @@ def dhcp() -> Iterator[Finding]:
         yield Finding("dhcp-needs-root")
         return
     cards = dhcp_probe.interfaces()[:MOST_INTERFACES]
-    with ThreadPoolExecutor(max_workers=2 * MOST_INTERFACES) as pool:  # each waits some seconds for late answers
-        asked = [
-            (card.name, [pool.submit(dhcp_probe.offers, card, as_ipxe=as_ipxe) for as_ipxe in (False, True)])
-            for card in cards
-        ]
+    with ThreadPoolExecutor(max_workers=MOST_INTERFACES) as pool:  # each waits some seconds for late answers
+        asked = [(card.name, pool.submit(dhcp_probe.both, card)) for card in cards]
         for name, answers in asked:
             try:
-                plain, as_ipxe = (answer.result() for answer in answers)
+                plain, as_ipxe = answers.result()
             except OSError as exc:
                 yield Finding("dhcp-unknown", {"interface": name, "reason": exc.strerror or type(exc).__name__})
                 continue
