@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from machines import doorbell
@@ -12,7 +13,8 @@ from machines.inventory import schema
 from machines.inventory.planning import Item, Plan, make_plan
 from machines.inventory.problems import InventoryProblem, Problem
 from machines.inventory.reading import read
-from machines.models.history import ADDED, CHANGED, record_many
+from machines.models import Machine
+from machines.models.history import ADDED, CHANGED, HISTORIES, record_many
 
 ROWS_A_STATEMENT = 500
 UPDATES_A_STATEMENT = 100  # a changed column of a row costs two values, and SQLite takes 32,766 a statement
@@ -35,14 +37,17 @@ class Result:
 def import_text(text: str, name: str, *, approved: str | None = None) -> Result:
     """Enter a file, all of it or nothing. Raises InventoryProblem.
 
-    `approved` is the digest of the plan that somebody has seen: raises Changed when it would now be another.
+    `approved` is the digest of the plan that somebody has seen: raises Changed when it would now be another. What the
+    file means is found out before the transaction, which SQLite gives to one writer at a time.
     """
-    records = read(text, name)
+    records, edits, busy = read(text, name), _newest_edits(), _busy()
+    plan = make_plan(records)
+    if approved is not None and plan.digest != approved:
+        raise Changed
     try:
         with transaction.atomic():
-            plan = make_plan(records)
-            if approved is not None and plan.digest != approved:
-                raise Changed
+            if _newest_edits() != edits or _touched(plan) & (_busy() - busy):
+                raise IntegrityError
             return store(plan)
     except IntegrityError as exc:
         words = _("the inventory was changed at the same moment: nothing was imported, try again")
@@ -64,6 +69,19 @@ def store(plan: Plan) -> Result:
         )
     doorbell.tell_pages()
     return Result(len(plan.new), len(plan.changed), plan.unchanged)
+
+
+def _newest_edits() -> list[int | None]:
+    """Another answer than before: somebody has edited the inventory since."""
+    return [history.rows.objects.aggregate(newest=Max("history_id"))["newest"] for history in HISTORIES.values()]
+
+
+def _busy() -> set[int]:
+    return set(Machine.objects.exclude(handled_by="").values_list("pk", flat=True))
+
+
+def _touched(plan: Plan) -> set[int]:
+    return {entry.item.row.pk for entry in plan.changed if entry.item.kind is schema.MACHINE}
 
 
 def _store(model: Any, items: list[Item]) -> None:
