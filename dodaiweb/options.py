@@ -91,15 +91,16 @@ def environment(chosen: Options, given: Mapping[str, str]) -> dict[str, str]:
     """The variables that the settings read, from the options; what the operator has `given` stands."""
     address = advertised_address(chosen.provision_host)
     page = advertised_address(chosen.host)
-    names = ["localhost", "127.0.0.1", "[::1]", page, socket.gethostname().lower()]
+    given_names = [name for name in given.get("DODAI_ALLOWED_HOSTS", "").split(",") if name]
+    # On this computer the pages always open: `up` itself asks them there whether they answer.
+    names = ["localhost", "127.0.0.1", "[::1]", page, *(given_names or [socket.gethostname().lower()])]
     derived = {
         "DODAI_PROVISION_URL": f"http://{address}:{chosen.provision_port}",
         "DODAI_IMAGE_URL": f"http://{address}:{chosen.image_port}",
         "DODAI_PAGES_URL": f"http://{page}:{chosen.port}",
-        "DODAI_ALLOWED_HOSTS": ",".join(dict.fromkeys(names)),
     }
     kept = {name: given.get(name) or value for name, value in derived.items()}
-    return {"DODAI_DATA": str(chosen.data), **kept}
+    return {"DODAI_DATA": str(chosen.data), **kept, "DODAI_ALLOWED_HOSTS": ",".join(dict.fromkeys(names))}
 
 
 def advertised_address(host: str) -> str:

@@ -26,6 +26,11 @@ def test_what_the_operator_has_set_stands():
     assert options.environment(options.parse([]), given)["DODAI_PROVISION_URL"] == "http://boot.example:80"
 
 
+def test_names_that_the_operator_set_come_to_those_of_this_computer():
+    told = options.environment(options.parse([]), {"DODAI_ALLOWED_HOSTS": "dodai.example.org"})["DODAI_ALLOWED_HOSTS"]
+    assert told.split(",") == ["localhost", "127.0.0.1", "[::1]", "dodai.example.org"]
+
+
 @pytest.mark.parametrize("wildcard", ["0.0.0.0", "::", "*"])
 def test_a_listener_on_every_address_is_never_advertised_as_such(wildcard):
     assert options.advertised_address(wildcard) not in options.WILDCARDS | {"[::]"}
