@@ -11,7 +11,7 @@ from rq import Queue
 from dodaiweb import system
 from installs.models import ImageImport, Notice, NoticeTarget
 from machines import actions as machine_actions
-from machines.models import Beat, Machine
+from machines.models import Beat, Machine, Site
 from machines.power.base import Power
 from tests import installing, scenes
 from tests.test_pages_content import text_of
@@ -161,6 +161,17 @@ def test_the_page_names_urls_and_versions(client):
     assert "main · provision http://10.0.0.2:8001" in said
     assert f"Dodai {system.version()}" in said
     assert "/admin/" not in client.get("/system/").content.decode()
+
+
+def test_a_url_that_no_machine_can_use_matters_once_there_is_a_real_machine():
+    installing.main_site()
+    Site.objects.update(provision_url="http://127.0.0.1:8001")
+    assert part("urls", "main · provision").level == "ok"
+    installing.make_machine()
+    Site.objects.update(provision_url="http://127.0.0.1:8001")
+    bad = part("urls", "main · provision")
+    assert bad.level == "bad"
+    assert "--provision-host" in bad.todo
 
 
 def test_only_superusers_are_led_to_the_dashboard_of_the_queues(client):
