@@ -2,6 +2,8 @@
 
 import errno
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -185,3 +187,36 @@ def test_messages_name_the_host_and_no_more():
     assert "127.0.0.1, port 1" in str(failed.value)
     assert "token" not in str(failed.value)
     assert "hidden" not in repr(failed.value.__cause__)
+
+
+@pytest.fixture
+def tls_server(tmp_path) -> Iterator[tuple[str, str]]:
+    """The address of a server with a certificate for `localhost` that no authority knows, and that certificate."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names]
+    command = [*made, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
+        http.socket = context.wrap_socket(http.socket, server_side=True)
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"https://localhost:{http.server_port}/", str(certificate)
+        http.shutdown()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tls_server):
+    with pytest.raises(outbound.OutboundError, match="the certificate of localhost is not good"):
+        with outbound.opened("GET", tls_server[0], private=True):
+            pass
+
+
+def test_the_certificate_is_checked_for_the_name_and_not_for_the_address(tls_server, monkeypatch):
+    url, certificate = tls_server
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    with outbound.opened("GET", url, private=True) as answer:
+        assert answer.read() == b"hello"
+    with pytest.raises(outbound.OutboundError, match="not good"):
+        with outbound.opened("GET", url.replace("localhost", "127.0.0.1"), private=True):
+            pass
