@@ -36,6 +36,7 @@ def settings_of(environment: Mapping[str, str]) -> dict[str, Any]:
         "AXES_CLIENT_IP_CALLABLE": "dodaiweb.login.client_address",
         "AXES_DISABLE_ACCESS_LOG": True,
         "AXES_ENABLE_ADMIN": False,
+        "AXES_SENSITIVE_PARAMETERS": [],  # who is locked, and from where, is for the log; a password is never in it
         "AXES_VERBOSE": False,
     }
 

@@ -123,3 +123,11 @@ def test_behind_tls_cookies_are_never_sent_without_it(origins, is_secure):
 def test_a_setting_that_cannot_be_meant_so_is_named(name):
     with pytest.raises(access.AccessProblem, match=name):
         access.settings_of({name: "zero"})
+
+
+def test_the_log_says_who_was_locked_and_from_where_and_no_password(client, ada, caplog):
+    for _ in range(LIMIT):
+        attempt(client, password="nearly-my-password")
+    assert "ada" in caplog.text
+    assert "192.0.2.1" in caplog.text
+    assert "nearly-my-password" not in caplog.text
