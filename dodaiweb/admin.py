@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
-from dodaiweb import login
+from dodaiweb.views import login
 
 ROLES = ("viewer", "operator", "admin")
 

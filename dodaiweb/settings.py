@@ -74,7 +74,8 @@ BMC_CA_FILE = os.environ.get("DODAI_BMC_CA_FILE") or ""
 # Where images may come from besides uploads and public addresses: folders of this computer, networks (like 10.0.0.0/8).
 IMAGE_FOLDERS = [Path(name) for name in os.environ.get("DODAI_IMAGE_FOLDERS", "").split(os.pathsep) if name]
 try:
-    IMAGE_NETWORKS = [ip_network(name.strip()) for name in os.environ.get("DODAI_IMAGE_NETWORKS", "").split(",") if name]
+    _networks = os.environ.get("DODAI_IMAGE_NETWORKS", "").split(",")
+    IMAGE_NETWORKS = [ip_network(name.strip()) for name in _networks if name]
 except ValueError as problem:
     sys.exit(f"DODAI_IMAGE_NETWORKS must be networks with commas between, like 10.0.0.0/8: {problem}")
 
@@ -198,5 +199,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("DODAI_LOG_LEVEL") or "INFO"},
     # These print every packet, job or request, some of them with what must stay out of logs.
-    "loggers": {name: {"level": "WARNING"} for name in ("axes", "rq", "rq.worker", "pyghmi", "urllib3", "django.request")},
+    "loggers": {
+        name: {"level": "WARNING"} for name in ("axes", "rq", "rq.worker", "pyghmi", "urllib3", "django.request")
+    },
 }

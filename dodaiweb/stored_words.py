@@ -94,7 +94,7 @@ FORMS = (
     _("%(name)s: The server answered HTTP %(status)s for %(url)s."),
     _("%(name)s: No bytes of %(url)s in %(seconds)s s (curl's code %(code)s)."),
     _("%(name)s: The image %(image)s has no kernel (vmlinuz*) in /boot."),
-    # notices: dodaiweb/outbound.py, installs/notice_delivery.py
+    # notices: dodaiweb/outbound.py, installs/notices/delivery.py
     _("answered %(status)s"),
     _("answered %(status)s, a redirect, which is not followed: enter where it leads"),
     _("taken by the mail server"),

@@ -7,7 +7,17 @@ from django.urls import include, path
 from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
-from dodaiweb import activity_page, connect_page, doctor_page, login, machine_list, machine_page, many_pages, system_page, views
+from dodaiweb.views import (
+    activity_page,
+    connect_page,
+    doctor_page,
+    fleet,
+    login,
+    machine_list,
+    machine_page,
+    many_pages,
+    system_page,
+)
 
 urlpatterns = [
     path("login/", login.Login.as_view(), name="login"),
@@ -16,11 +26,11 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", login_not_required(require_POST(set_language)), name="set_language"),
     path("admin/", admin.site.urls),
-    path("", views.fleet, name="fleet"),
+    path("", fleet.fleet, name="fleet"),
     path("connect/", connect_page.connect, name="connect"),
     path("connect/<int:number>/add/", connect_page.adopt, name="adopt"),
-    path("practice/remove/", views.practice_remove, name="practice_remove"),
-    path("practice/return/", views.practice_return, name="practice_return"),
+    path("practice/remove/", fleet.practice_remove, name="practice_remove"),
+    path("practice/return/", fleet.practice_return, name="practice_return"),
     path("system/", system_page.show, name="system"),
     path("activity/", activity_page.show, name="activity"),
     path("doctor/", doctor_page.doctor, name="doctor"),

@@ -60,7 +60,9 @@ def not_found(*_args: object, **_kwargs: object) -> HttpResponse:
 @for_machines
 def say_hello(request: HttpRequest, nonce: str) -> HttpResponse:
     """Whoever checks an advertised URL learns that it leads to this Dodai, and nothing else."""
-    return text(hello.proof(settings.DATA, nonce, listener="provision")) if hello.NONCE.fullmatch(nonce) else not_found()
+    if not hello.NONCE.fullmatch(nonce):
+        return not_found()
+    return text(hello.proof(settings.DATA, nonce, listener="provision"))
 
 
 @for_machines

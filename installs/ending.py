@@ -6,11 +6,12 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import lifecycle, notices
+from installs import lifecycle
 from installs.claim import Claim, ClaimLost
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Event, Install, Notice
+from installs.notices import outbox
 from installs.rows import change, lock, ring, save
 from machines import lifecycle as machine_lifecycle
 from machines.models import Machine
@@ -55,7 +56,7 @@ def finish(install: Install) -> None:
         install, "finish", ended_at=now(), confirmed_at=said.at if said else None, give_up_at=None, look_again_at=None,
         owner="", lease_until=None, phase="", operator_task="",
     )  # fmt: skip
-    notices.note_end(install, Notice.Kind.INSTALLED)
+    outbox.note_end(install, Notice.Kind.INSTALLED)
     machine = _release(install)
     if install.image:
         machine.state = machine_lifecycle.after(machine.state, "installed")
@@ -136,7 +137,7 @@ def _ended(claim: Claim, *, left_behind: str) -> None:
             install, event, text=left_behind, ended_at=now(), left_behind=left_behind[:255], give_up_at=None,
             look_again_at=None, owner="", lease_until=None,
         )  # fmt: skip
-        notices.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)
+        outbox.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)
         machine = _release(install)
         if install.image:
             machine.state = _state_after_failure(install, machine)

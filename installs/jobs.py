@@ -2,7 +2,8 @@
 
 from django.db import close_old_connections
 
-from installs import flow, notices, reach
+from installs import flow, reach
+from installs.notices import outbox
 
 
 def look() -> None:
@@ -15,7 +16,7 @@ def look() -> None:
 def notify() -> None:
     """Send one due notice; if more are due, it has rung again."""
     close_old_connections()
-    notices.deliver_due()
+    outbox.deliver_due()
 
 
 def check_reach() -> None:

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from installs import actions, plan, ramdisk
-from installs.images import add_image
+from installs.images.intake import add_image
 from installs.models import Image, Install
 from installs.watching import follow
 from lab import control, profiles, tiny

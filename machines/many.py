@@ -82,5 +82,6 @@ class Confirmation:
             }
         typed = set(asked.get("typed_names", "").replace(",", " ").split())
         if self.names and typed != set(self.names):
-            return _("Type the names of these too, which are in use or hold data: %(names)s.") % {"names": " ".join(self.names)}
+            names = {"names": " ".join(self.names)}
+            return _("Type the names of these too, which are in use or hold data: %(names)s.") % names
         return ""

@@ -36,7 +36,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--only-database", action="store_true", help="only tests that use the database, no lab, no pages")
-    parser.addoption("--print-permissions", action="store_true", help="lines for tests/permissions.csv, as they are now")
+    parser.addoption("--print-permissions", action="store_true", help="lines for tests/permissions.csv")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

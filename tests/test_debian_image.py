@@ -8,8 +8,8 @@ import tarfile
 import pytest
 import zstandard
 
-from installs.debian import builder as building
-from installs.debian import recipe, version
+from installs.images.debian import builder as building
+from installs.images.debian import recipe, version
 from installs.ramdisk import RamdiskError
 from installs.ramdisk.sources import Source
 

@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from installs import notices
 from installs.models import NoticeTarget
+from installs.notices import outbox
 from tests import scenes
 
 pytestmark = pytest.mark.django_db
@@ -80,8 +80,8 @@ def addresses(made) -> list[str]:
 def test_no_page_of_a_whole_fleet_speaks_english(japanese):
     made = scenes.whole_fleet()
     target = NoticeTarget.objects.create(name="ops", address="http://[::1]:1/", is_private=True)
-    notices.send_test(target, by="ada")
-    notices.deliver_due()
+    outbox.send_test(target, by="ada")
+    outbox.deliver_due()
     left = {}
     with scenes.named_ramdisk():
         for path in [*addresses(made), reverse("notice", args=[target.pk])]:

@@ -8,7 +8,8 @@ from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 from django.utils.timezone import now
 
-from dodaiweb import access, login
+from dodaiweb import access
+from dodaiweb.views import login
 from tests import scenes
 
 PASSWORD = "secret-for-tests"

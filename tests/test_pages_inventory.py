@@ -75,7 +75,7 @@ def test_a_large_upload_never_touches_the_disk(admin, machine, monkeypatch):
 
 
 def test_a_file_that_is_too_large_is_refused_with_words(admin, monkeypatch):
-    monkeypatch.setattr("machines.inventory_views.BIGGEST_FILE_BYTES", 1000)
+    monkeypatch.setattr("machines.views.inventory.BIGGEST_FILE_BYTES", 1000)
     answer = upload(admin, "name\n" + "x" * 5000)
     assert answer.status_code == 422
     assert "Choose a file of at most" in answer.content.decode()

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from installs import notices
 from installs.models import Notice, NoticeTarget
+from installs.notices import outbox
 from machines.models import Cluster
 from tests import installing, receivers, scenes
 
@@ -121,7 +121,7 @@ def test_a_test_notice_shows_its_result(admin):
         target = NoticeTarget.objects.get()
         admin.post(reverse("notice_test", args=[target.pk]))
         assert "On its way" in page(admin, reverse("notice", args=[target.pk]))
-        assert notices.deliver_due()
+        assert outbox.deliver_due()
     shown = page(admin, reverse("notice", args=[target.pk]))
     assert "Delivered" in shown
     assert "answered 200" in shown
@@ -138,7 +138,7 @@ def test_who_is_switched_off_gets_no_test(admin):
 def test_deliveries_name_machine_result_and_next_try(admin):
     NoticeTarget.objects.create(name="gone", address="http://127.0.0.1:1/", is_private=True)
     scenes.failed(installing.make_machine(), installing.make_image())
-    notices.deliver_due()
+    outbox.deliver_due()
     shown = page(admin)
     assert "node1" in shown
     assert "Tried again at" in shown
@@ -150,12 +150,12 @@ def test_removing_a_target_removes_what_waits(admin):
     scenes.failed(installing.make_machine(), installing.make_image())
     admin.post(reverse("notice_remove", args=[target.pk]))
     assert not Notice.objects.exists()
-    assert not notices.deliver_due()
+    assert not outbox.deliver_due()
 
 
 def test_hostile_answers_are_shown_and_never_run(admin):
     target = NoticeTarget.objects.create(name=scenes.HOSTILE[:63], address="http://127.0.0.1:1/")
-    notice = notices.send_test(target, by=scenes.HOSTILE)
+    notice = outbox.send_test(target, by=scenes.HOSTILE)
     notice.tries.create(took=notice.created_at - notice.created_at, is_good=False, result=scenes.HOSTILE)
     Notice.objects.update(count=1)
     for path in ("/notices/", reverse("notice", args=[target.pk])):
@@ -169,8 +169,8 @@ def test_more_targets_need_no_more_queries(admin):
     def queries() -> int:
         for _ in range(5):
             number = NoticeTarget.objects.count()
-            notices.send_test(NoticeTarget.objects.create(name=f"t{number}", address="http://[::1]:1/"), by="ada")
-            assert notices.deliver_due()
+            outbox.send_test(NoticeTarget.objects.create(name=f"t{number}", address="http://[::1]:1/"), by="ada")
+            assert outbox.deliver_due()
         with CaptureQueriesContext(connection) as asked:
             page(admin)
         return len(asked)

@@ -225,13 +225,13 @@ def test_what_dodai_wrote_itself_or_a_bare_partition_table_needs_no_typing(opera
 
 
 def test_the_plan_says_whether_the_image_will_boot_here(operator, machine, image, monkeypatch):
-    from installs.boot_match import Match
+    from installs.images.boot_match import Match
 
     assert "Will it boot? Nobody knows. Nobody has looked into the drivers of debian." in text_of(
         operator.get("/machines/node1/install/")
     )
     told = Match("no", ["megaraid_sas"], "There is no megaraid_sas in debian.")
-    monkeypatch.setattr("installs.views.match", lambda image, machine: told)
+    monkeypatch.setattr("installs.views.buttons.match", lambda image, machine: told)
     said = text_of(operator.get("/machines/node1/install/"))
     assert "Installed, it would not start: There is no megaraid_sas in debian." in said
     assert "Will it boot? No." in said

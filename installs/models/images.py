@@ -48,7 +48,7 @@ class Image(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    # Where it came from, and what a look into it found (installs/contract.py); `recipe` is of what was built here.
+    # Where it came from, and what a look into it found (installs/images/contract); `recipe` is of what was built here.
     imported_by = models.CharField(max_length=150, blank=True, editable=False)
     source = models.CharField(max_length=255, blank=True, editable=False)
     recipe = models.CharField(max_length=63, blank=True, editable=False)

@@ -5,8 +5,8 @@ import re
 import pytest
 from django.utils.timezone import now
 
-from installs import importer, imports
-from installs.images import add_image
+from installs.images import importer, imports
+from installs.images.intake import add_image
 from installs.models import Image, ImageImport
 from machines.models import Machine
 from tests import image_files, scenes

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from installs import notices
 from installs.models import NoticeTarget
+from installs.notices import outbox
 from tests import installing, receivers, scenes
 from tests.browser.conftest import MODES
 
@@ -17,8 +17,8 @@ def test_nothing_is_wrong_with_the_pages(opened, axe, mode):
     target = NoticeTarget.objects.create(name="ops", address="http://[::1]:1/", is_private=True)
     NoticeTarget.objects.create(name="web team", kind="mail", address="web@example.org", is_enabled=False)
     scenes.failed(installing.make_machine(), installing.make_image())
-    notices.send_test(target, by="ada")
-    notices.deliver_due()
+    outbox.send_test(target, by="ada")
+    outbox.deliver_due()
     for path in ("/notices/", f"/notices/{target.pk}/"):
         page.goto(path)
         assert axe(page) == []
@@ -50,6 +50,6 @@ def _deliver() -> None:
     from django.db import connection
 
     try:
-        assert notices.deliver_due()
+        assert outbox.deliver_due()
     finally:
         connection.close()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from installs.boot_match import match
-from installs.images import add_image
+from installs.images.boot_match import match
+from installs.images.intake import add_image
 from machines.models import Disk, Machine, Site
 from tests import image_files
 from tests.image_files import RELEASE, initrd, tree

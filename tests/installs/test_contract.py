@@ -11,8 +11,8 @@ import zlib
 import pytest
 import zstandard
 
-from installs import contract, contract_words
-from installs.contract import BadImage, archive, drivers, ext4, initramfs, look_into
+from installs.images import contract, contract_words
+from installs.images.contract import BadImage, archive, drivers, ext4, initramfs, look_into
 from tests import image_files
 from tests.image_files import RELEASE, initrd, tree
 
@@ -181,7 +181,7 @@ def test_a_bomb_is_stopped(tmp_path, monkeypatch):
 
 
 def test_an_absurd_kernel_table_is_refused(tar_zst, monkeypatch):
-    monkeypatch.setattr("installs.contract.tree.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("installs.images.intake.contract.tree.MAX_FILE_BYTES", 1000)
     with pytest.raises(BadImage, match="MiB large"):
         look_into(tar_zst(tree() | {f"boot/initrd.img-{RELEASE}": bytes(5000)}), "tar.zst")
 

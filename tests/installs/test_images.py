@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import zstandard
 
-from installs.images import ImageProblem, add_image, look_into
+from installs.images.intake import ImageProblem, add_image, look_into
 from installs.models import Image
 from tests import image_files
 
@@ -64,7 +64,7 @@ def test_an_unknown_kind_is_refused(store, tmp_path, content):
 
 
 def test_a_full_disk_is_noticed_before_and_leaves_nothing(store, archive, monkeypatch):
-    monkeypatch.setattr("installs.images.SPARE_BYTES", 1 << 62)
+    monkeypatch.setattr("installs.images.intake.SPARE_BYTES", 1 << 62)
     with pytest.raises(ImageProblem, match="make room"):
         add_image(archive, name="tiny")
     assert not store.exists()
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_nothing(store, archive, monkeypa
     def no_space(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("installs.images.os.fsync", no_space)
+    monkeypatch.setattr("installs.images.intake.os.fsync", no_space)
     with pytest.raises(ImageProblem, match="is full"):
         add_image(archive, name="tiny")
     assert (stored(store), list((store / "incoming").iterdir())) == ([], [])

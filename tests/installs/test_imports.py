@@ -16,8 +16,8 @@ from unittest import mock
 import pytest
 from django.utils.timezone import now
 
-from installs import fetching, importer, imports
-from installs.images import image_path, incoming
+from installs.images import fetching, importer, imports
+from installs.images.intake import image_path, incoming
 from installs.models import Image, ImageImport
 from tests import image_files
 
@@ -352,7 +352,7 @@ def test_killed_between_the_file_and_its_row_it_is_done_again(archive):
     """The worst moment: the file is in the store and nobody names it."""
     wanted = imports.ask_upload("up", "x", archive.stat().st_size, by="ada")
     send(wanted, archive.read_bytes())
-    with mock.patch("installs.images._row", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with mock.patch("installs.images.intake._row", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         importer.turn()
     assert importer.turn() is False  # its lease still runs
     ImageImport.objects.update(lease_until=now())

@@ -13,10 +13,11 @@ from django.test import override_settings
 from django.urls import reverse
 from django.utils.timezone import now
 
-from installs import actions, ending, notices
+from installs import actions, ending
 from installs.models import Notice, NoticeTarget, NoticeTry
-from installs.notice_delivery import signature
-from installs.notice_words import address_of
+from installs.notices import outbox
+from installs.notices.delivery import signature
+from installs.notices.words import address_of
 from machines.models import Cluster, Machine
 from tests import installing, receivers, scenes
 
@@ -61,7 +62,7 @@ def mail_target(**fields) -> NoticeTarget:
 
 
 def deliver_all() -> None:
-    while notices.deliver_due():
+    while outbox.deliver_due():
         pass
 
 
@@ -240,9 +241,9 @@ def test_a_worker_that_dies_after_sending_sends_again_under_the_same_id(hook, ma
     target_of(hook)
     scenes.failed(machine, image)
     with monkeypatch.context() as patch:
-        patch.setattr(notices, "_store", lambda *a, **k: None)  # as if killed right after the send
-        assert notices.deliver_due()
-    assert not notices.deliver_due()  # its lease still runs
+        patch.setattr(outbox, "_store", lambda *a, **k: None)  # as if killed right after the send
+        assert outbox.deliver_due()
+    assert not outbox.deliver_due()  # its lease still runs
     Notice.objects.update(lease_until=now() - timedelta(seconds=1))
     deliver_all()
     assert len(hook.requests) == 2
@@ -253,11 +254,11 @@ def test_a_worker_that_dies_after_sending_sends_again_under_the_same_id(hook, ma
 def test_a_worker_whose_lease_ran_out_stores_nothing(hook, machine, image):
     target_of(hook)
     scenes.failed(machine, image)
-    stale = notices._claim()
+    stale = outbox._claim()
     Notice.objects.update(lease_until=now() - timedelta(seconds=1))
     deliver_all()
     late = NoticeTry(notice=stale, at=now(), took=timedelta(), is_good=False, result="late")
-    notices._store(stale, late, may_retry=False)
+    outbox._store(stale, late, may_retry=False)
     assert Notice.objects.get().is_delivered
     assert results() == [(True, "answered 200")]
 
@@ -269,7 +270,7 @@ def test_the_queue_and_the_watchdog_deliver(hook, machine, image, work):
     work()
     assert len(hook.requests) == 1
     Notice.objects.update(ended_at=None, again_at=now())
-    notices.ring_for_due()
+    outbox.ring_for_due()
     work()
     assert len(hook.requests) == 2
 
@@ -322,7 +323,7 @@ def test_a_machines_words_cannot_add_headers_to_a_mail(mailbox, machine, image):
 def test_a_test_notice_is_tried_once(hook):
     target = target_of(hook)
     hook.answers = [503]
-    notices.send_test(target, by="ada")
+    outbox.send_test(target, by="ada")
     deliver_all()
     notice = Notice.objects.get()
     assert (notice.ended_at is not None, notice.is_delivered) == (True, False)
@@ -351,7 +352,7 @@ def test_an_address_that_is_none_is_given_up(machine, image):
 @pytest.mark.parametrize("fault", [lambda *a: 1 / 0, lambda *a: Notice.objects.create(payload=None)])
 def test_a_fault_in_notices_keeps_no_install_from_ending(hook, machine, image, monkeypatch, fault):
     target_of(hook)
-    monkeypatch.setattr(notices, "payload_of", fault)
+    monkeypatch.setattr(outbox, "payload_of", fault)
     assert scenes.failed(machine, image).state == "failed"
     assert not Notice.objects.exists()
 

@@ -13,8 +13,8 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
-from installs import notices
 from installs.models import Notice, NoticeTarget
+from installs.notices import outbox
 from tests import receivers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,14 +47,14 @@ def test_a_worker_killed_while_it_sends(queue):
         hook.delays = [60]
         target = NoticeTarget.objects.create(name="ops", address=hook.url, is_private=True)
         with real_worker() as first:
-            notices.send_test(target, by="ada")
+            outbox.send_test(target, by="ada")
             until(lambda: hook.requests)
             first.kill()
             first.wait(timeout=15)
         assert Notice.objects.get().ended_at is None
         Notice.objects.update(lease_until=now() - timedelta(seconds=1))  # what 90 s would do
         with real_worker():
-            notices.ring_for_due()
+            outbox.ring_for_due()
             until(lambda: Notice.objects.get().is_delivered)
     assert len(hook.requests) == 2
     assert len({request.headers["webhook-id"] for request in hook.requests}) == 1

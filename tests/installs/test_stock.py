@@ -7,8 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import ProtectedError
 
-from installs import actions, importer, stock
-from installs.images import add_image, image_path
+from installs import actions
+from installs.images import importer, stock
+from installs.images.intake import add_image, image_path
 from installs.models import Image, Install
 from machines.models import Machine
 from tests import image_files, installing

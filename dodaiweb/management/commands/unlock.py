@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dodaiweb import login
+from dodaiweb.views import login
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from installs import contract_words, import_words, imports, stock
-from installs.images import ImageProblem, add_image
+from installs.images import contract_words, import_words, imports, stock
+from installs.images.intake import ImageProblem, add_image
 from installs.models import Image, ImageImport
 from machines.management.looking_up import asker
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from installs import importer, imports
+from installs.images import importer, imports
 from installs.models import Image, Install
 from machines import loops
 from machines.management.keyed import KeyedCommand

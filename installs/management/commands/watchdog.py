@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from dodaiweb import checkups
-from installs import notices, reach, sweep
+from installs import reach, sweep
+from installs.notices import outbox
 from machines import jobs, loops
 
 EVERY_SECONDS = 1.0
@@ -24,7 +25,7 @@ class Command(BaseCommand):
     def _turn(self) -> None:
         sweep.sweep()
         jobs.ring_for_due()
-        notices.ring_for_due()
+        outbox.ring_for_due()
         if time.monotonic() >= self._seldom_at:
             self._seldom_at = time.monotonic() + SELDOM_SECONDS
             reach.ring_if_old()

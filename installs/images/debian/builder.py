@@ -21,7 +21,7 @@ import zstandard
 
 from dodaiweb.debian import apt_line
 from dodaiweb.debian import install as apt_install
-from installs.debian import recipe
+from installs.images.debian import recipe
 from installs.ramdisk import RamdiskError
 from installs.ramdisk.apt import Package, PrivateApt
 from installs.ramdisk.builder import apt_lock

@@ -17,10 +17,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
-from installs import contract, contract_words
-from installs.contract import BadImage, Report
-from installs.contract.drivers import Drivers
-from installs.contract.drivers import save as save_drivers
+from installs.images import contract, contract_words
+from installs.images.contract import BadImage, Report
+from installs.images.contract.drivers import Drivers
+from installs.images.contract.drivers import save as save_drivers
 from installs.models import Image
 
 CHUNK_BYTES = 1 << 20

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from installs.contract import archive, ext4, initramfs
-from installs.contract.drivers import Drivers, drivers_of
-from installs.contract.tree import Files, Kind
+from installs.images.contract import archive, ext4, initramfs
+from installs.images.contract.drivers import Drivers, drivers_of
+from installs.images.contract.tree import Files, Kind
 
 Told = Callable[[int, int], None]
 KERNEL = re.compile(r"^vmlinuz-?(.*)$")
@@ -31,7 +31,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Report:
-    """`problems` make it uninstallable, `warnings` do not. Both are codes; installs/contract_words.py says them."""
+    """`problems` make it uninstallable, `warnings` do not. Both are codes, said by contract_words.py."""
 
     os_name: str = ""
     os_id: str = ""

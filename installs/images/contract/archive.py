@@ -7,7 +7,7 @@ from typing import IO, Any, cast
 
 import zstandard
 
-from installs.contract.tree import BadImage, Collector, Entry, Files, Kind, normal
+from installs.images.contract.tree import BadImage, Collector, Entry, Files, Kind, normal
 
 MAX_UNPACKED_BYTES = 256 << 30
 MAX_RATIO = 400  # zeros pack a thousandfold and more; file trees hardly ever tenfold

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
-from installs.contract import drivers
-from installs.contract.drivers import Drivers
-from installs.images import drivers_folder
+from installs.images.contract import drivers
+from installs.images.contract.drivers import Drivers
+from installs.images.intake import drivers_folder
 from installs.models import Image
 from machines.models import Disk, Machine
 

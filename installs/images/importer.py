@@ -19,8 +19,17 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from installs import debian, fetching, imports
-from installs.images import ImageProblem, copy, enter, image_path, incoming, require_room, require_unused, store_lock
+from installs.images import debian, fetching, imports
+from installs.images.intake import (
+    ImageProblem,
+    copy,
+    enter,
+    image_path,
+    incoming,
+    require_room,
+    require_unused,
+    store_lock,
+)
 from installs.models import Image, ImageImport
 from installs.ramdisk import RamdiskError
 from machines import doorbell

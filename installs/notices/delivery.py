@@ -13,7 +13,7 @@ from django.core.mail import EmailMessage
 
 from dodaiweb import keys, outbound
 from installs.models import Notice, NoticeTarget
-from installs.notice_words import subject_of, text_of
+from installs.notices.words import subject_of, text_of
 
 MAY_TAKE_SECONDS = 15.0
 READ_BYTES = 4096  # of an answer nobody reads

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from installs import imports
+from installs.images import imports
 from installs.models import ImageImport
 
 Source = ImageImport.Source

@@ -4,7 +4,7 @@
 hostile until the image was installed by choice: sizes, depths and numbers are capped, links stay inside the tree.
 """
 
-from installs.contract.report import Report, look_into
-from installs.contract.tree import BadImage
+from installs.images.contract.report import Report, look_into
+from installs.images.contract.tree import BadImage
 
 __all__ = ["BadImage", "Report", "look_into"]

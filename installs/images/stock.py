@@ -9,7 +9,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs.images import drivers_folder, image_path, store_lock
+from installs.images.intake import drivers_folder, image_path, store_lock
 from installs.lifecycle import State
 from installs.models import Image, Install
 from machines import doorbell

@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from installs import actions, plan
-from installs.boot_match import match
 from installs.forecast import forecast
+from installs.images.boot_match import match
 from installs.methods import METHODS
 from installs.models import Image, Install
 from installs.network_words import network_words

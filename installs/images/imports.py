@@ -1,4 +1,4 @@
-"""Taking in images, as operators ask for it: each import is a row; installs/importer.py does what the rows say."""
+"""Taking in images, as operators ask for it: each import is a row; importer.py does what the rows say."""
 
 import re
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs import debian, fetching
-from installs.images import ImageProblem, incoming, require_room, require_unused
+from installs.images import debian, fetching
+from installs.images.intake import ImageProblem, incoming, require_room, require_unused
 from installs.models import Image, ImageImport
 from machines import doorbell
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from installs.contract.tree import BadImage, Collector, Entry, Files, Kind
+from installs.images.contract.tree import BadImage, Collector, Entry, Files, Kind
 
 ROOT_INODE = 2
 SUPERBLOCK_AT, MAGIC = 1024, 0xEF53

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from dodaiweb.machine_page import AsideForm
+from dodaiweb.views.machine_page import AsideForm
 from installs import actions, many
 from installs.methods import METHODS
 from installs.models import Image

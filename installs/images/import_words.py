@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dodaiweb.formats import share_of, size
-from installs import fetching
+from installs.images import fetching
 from installs.models import ImageImport
 
 State, Source = ImageImport.State, ImageImport.Source

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from installs import boot_match, contract_words, debian, import_words, imports, stock
-from installs.import_form import ImportForm
+from installs.images import boot_match, contract_words, debian, import_words, imports, stock
+from installs.images.import_form import ImportForm
 from installs.methods import METHODS
 from installs.models import Image, ImageImport, Install
 from machines.lifecycle import State

@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from installs import notice_delivery
 from installs.models import Install, Notice, NoticeTarget, NoticeTry
-from installs.notice_words import payload_of, test_payload
+from installs.notices import delivery as notice_delivery
+from installs.notices.words import payload_of, test_payload
 from machines import doorbell
 
 logger = logging.getLogger(__name__)

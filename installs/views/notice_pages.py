@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from installs import notices
 from installs.models import Notice, NoticeQuerySet, NoticeTarget
-from installs.notice_forms import NoticeTargetForm
+from installs.notices import outbox
+from installs.notices.forms import NoticeTargetForm
 
 LOG_SHOWN = 40
 
@@ -64,7 +64,7 @@ def target(request: HttpRequest, number: int) -> HttpResponse:
 def test(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(NoticeTarget, pk=number)
     if found.is_enabled:
-        notices.send_test(found, by=request.user.get_username())
+        outbox.send_test(found, by=request.user.get_username())
         messages.success(
             request, _("A test notice to %(name)s is on its way; its result appears below.") % {"name": found}
         )

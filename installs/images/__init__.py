@@ -1,0 +1,1 @@
+"""Images: taken in, looked into, kept, and let go."""

@@ -1,0 +1,1 @@
+"""Tells others how installs ended."""

@@ -1,0 +1,1 @@
+"""Pages and buttons of installs, images and notices."""

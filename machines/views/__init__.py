@@ -1,0 +1,1 @@
+"""Pages and buttons of machines that need to know nothing of installs."""
