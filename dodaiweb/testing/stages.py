@@ -56,10 +56,10 @@ STAGES = (
     Stage("layers", ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")),
     Stage("checks", ("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
-    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1200),
-    Stage("tests on PostgreSQL", _pytest("--only-database"), 1200, is_quick=False, environment=_on_postgres),
-    Stage("lab", _pytest("-m", "lab"), 1500, is_quick=False),
-    Stage("browser", _pytest("-m", "browser"), 1200, is_quick=False),
+    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1000),
+    Stage("tests on PostgreSQL", _pytest("--only-database"), 600, is_quick=False, environment=_on_postgres),
+    Stage("lab", _pytest("-m", "lab"), 1400, is_quick=False),
+    Stage("browser", _pytest("-m", "browser"), 800, is_quick=False),
 )
 
 

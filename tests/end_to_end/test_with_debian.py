@@ -47,7 +47,7 @@ def test_the_kernel_that_runs_is_debians_from_the_disk(console) -> None:
 
 def test_its_drivers_fit_every_practice_server(dodai, debian) -> None:
     verdicts = dodai.database(
-        "from installs.boot_match import match\n"
+        "from installs.images.boot_match import match\n"
         "image = Image.objects.get(name='debian-12')\n"
         "[match(image, m).verdict for m in Machine.objects.all()]"
     )

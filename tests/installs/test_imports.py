@@ -365,8 +365,8 @@ def test_an_import_survives_its_process(store, archive, settings):
     wanted = imports.ask_path("big", str(big), by="ada")
     program = (
         "import sys, time, threading, django; sys.path.insert(0, '.'); django.setup();"
-        "from installs import images, importer; slow = images.hash_of;"
-        "images.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(60));"
+        "from installs.images import importer, intake;"
+        "intake.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(60));"
         "importer.turn()"
     )
     environment = os.environ | {
