@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 SIZES = (100, 1_000, 10_000)
 AIMS = {"list p95 ms": 60, "fleet ms": 200, "fleet gzipped KB": 60, "change to page ms": 100}
 ASKED = (
-    "", "page=2", "page=100", "page=200", "size=200", "sort=-name", "sort=power", "sort=-state", "sort=cluster",
+    "", "page=2", "page=100", "page=200", "size=100", "sort=-name", "sort=power", "sort=-state", "sort=cluster",
     "sort=-cluster", "sort=place", "sort=-image", "sort=seen", "sort=-seen", "state=free", "state=in_use&page=50",
     "state=failed", "state=failed&cause=silent", "state=aside", "power=off", "cluster=cluster-07", "rack=R042",
     "kind=real", "q=r042", "q=r042-u07", "q=3c:ec:01:00:10:20", "q=3cec01001020", "q=SN0004242", "q=10.200.16",
