@@ -16,6 +16,7 @@ from dodaiweb.views import (
     machine_list,
     machine_page,
     many_pages,
+    places_pages,
     system_page,
 )
 
@@ -49,6 +50,10 @@ urlpatterns = [
     path("machines/<slug:name>/protection/", machine_page.protection, name="protection"),
     path("machines/<slug:name>/retire/", machine_page.retire, name="retire"),
     path("machines/<slug:name>/bring-back/", machine_page.bring_back, name="bring_back"),
+    path("clusters/", places_pages.clusters, name="clusters"),
+    path("clusters/<int:number>/", places_pages.cluster, name="cluster"),
+    path("vlans/", places_pages.vlans, name="vlans"),
+    path("vlans/<int:number>/", places_pages.vlan, name="vlan"),
     path("", include("machines.urls")),
     path("", include("installs.urls")),
 ]

@@ -1,15 +1,11 @@
 from django.urls import path
 
-from machines.views import buttons, inventory, places, sightings
+from machines.views import buttons, inventory, sightings
 
 urlpatterns = [
     path("machines/<slug:name>/power/", buttons.power, name="power"),
     path("machines/<slug:name>/bmc-test/", buttons.test_bmc, name="bmc_test"),
     path("machines/<slug:name>/root-disk/", buttons.root_disk, name="root_disk"),
-    path("clusters/", places.clusters, name="clusters"),
-    path("clusters/<int:number>/", places.cluster, name="cluster"),
-    path("vlans/", places.vlans, name="vlans"),
-    path("vlans/<int:number>/", places.vlan, name="vlan"),
     path("sightings/", sightings.sightings, name="sightings"),
     path("sightings/<int:number>/", sightings.sighting, name="sighting"),
     path("sightings/<int:number>/card/", sightings.add_card, name="sighting_card"),

@@ -52,6 +52,16 @@ def test_a_cluster_lists_its_machines(operator, web):
     assert operator.get("/clusters/99/").status_code == 404
 
 
+def test_a_machine_that_failed_stands_as_failed_in_its_cluster(operator, web):
+    failure = scenes.failed(installing.make_machine(cluster=web), installing.make_image())
+    installing.make_machine("node2", number=2, cluster=web)
+    assert "web 30 storage 2 1 free, 1 failed" in text_of(operator.get("/clusters/"))
+    html = operator.get(f"/clusters/{web.pk}/")
+    assert "node1 Failed the image's file is not the one in the catalogue" in text_of(html)
+    assert f'href="/installs/{failure.pk}/"' in html.content.decode()
+    assert "1 free, 1 failed" in text_of(operator.get(f"/vlans/{web.vlan_id}/"))
+
+
 def test_a_vlan_names_its_clusters_and_the_ports_of_their_machines(operator, web):
     installing.make_machine(cluster=web)
     Interface.objects.update(switch="leaf-3", switch_port="Ethernet1/7")

@@ -79,6 +79,7 @@ def test_the_dhcp_lines_are_those_of_the_command(operator, server):
     import html as entities
 
     assert entities.unescape(shown) == out.getvalue().rstrip()
+    assert f"python3 manage.py dhcp-config {server} --network 10.7.0.0/16</code>" in html
 
 
 def test_the_network_is_guessed_from_the_address(operator):

@@ -1,4 +1,4 @@
-"""Pages of clusters and VLANs."""
+"""Pages of clusters and VLANs. Installs say which of their machines failed."""
 
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
@@ -7,8 +7,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from installs import overview
+from installs.attention import CAUSES
 from machines import hardware, places
-from machines.fleet import LOOKS
 from machines.lifecycle import State
 from machines.models import Cluster, Machine, Vlan
 
@@ -19,8 +20,8 @@ MACHINES_A_PAGE = 50
 @never_cache
 @permission_required("machines.view_cluster", raise_exception=True)
 def clusters(request: HttpRequest) -> HttpResponse:
-    rows, alone = places.cluster_rows(), places.without_cluster()
-    return render(request, "machines/clusters.html", {"rows": rows, "alone": alone, "looks": LOOKS})
+    rows = places.cluster_rows(failed=overview.causes_of_failures())
+    return render(request, "machines/clusters.html", {"rows": rows, "alone": places.without_cluster()})
 
 
 @require_safe
@@ -29,11 +30,13 @@ def clusters(request: HttpRequest) -> HttpResponse:
 def cluster(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(Cluster.objects.select_related("vlan"), pk=number)
     machines = Machine.objects.filter(cluster=found).exclude(state=State.RETIRED).select_related("site", "bmc")
+    page = Paginator(machines.defer("facts", "notes"), MACHINES_A_PAGE).get_page(request.GET.get("page"))
     return render(request, "machines/cluster.html", {
-        "row": places.cluster_rows([found])[0],
-        "page": Paginator(machines.defer("facts", "notes"), MACHINES_A_PAGE).get_page(request.GET.get("page")),
+        "row": places.cluster_rows([found], failed=overview.causes_of_failures())[0],
+        "page": page,
+        "failed": {i.machine_id: i for i in overview.failed_installs().filter(machine__in=list(page))},
+        "causes": CAUSES,
         "power_words": hardware.power_words,
-        "looks": LOOKS,
     })  # fmt: skip
 
 
@@ -41,7 +44,7 @@ def cluster(request: HttpRequest, number: int) -> HttpResponse:
 @never_cache
 @permission_required("machines.view_vlan", raise_exception=True)
 def vlans(request: HttpRequest) -> HttpResponse:
-    return render(request, "machines/vlans.html", {"rows": places.vlan_rows(), "looks": LOOKS})
+    return render(request, "machines/vlans.html", {"rows": places.vlan_rows()})
 
 
 @require_safe
@@ -49,6 +52,6 @@ def vlans(request: HttpRequest) -> HttpResponse:
 @permission_required("machines.view_vlan", raise_exception=True)
 def vlan(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(Vlan, pk=number)
-    rows = places.cluster_rows(found.clusters.select_related("vlan"))
+    rows = places.cluster_rows(found.clusters.select_related("vlan"), failed=overview.causes_of_failures())
     cards = places.cabling_of(found)
-    return render(request, "machines/vlan.html", {"vlan": found, "rows": rows, "cards": cards, "looks": LOOKS})
+    return render(request, "machines/vlan.html", {"vlan": found, "rows": rows, "cards": cards})
