@@ -179,3 +179,12 @@ def test_an_upload_from_another_site_is_refused(machine):
 def test_hostile_texts_are_shown_as_texts(admin, machine):
     where = upload(admin, f'name,notes\nnode1,"{scenes.HOSTILE.replace(chr(34), chr(34) * 2)}"\n')["Location"]
     assert "<script>alert" not in admin.get(where).content.decode()
+
+
+def test_an_operator_takes_no_protection_off_by_a_file(client, machine):
+    Machine.objects.update(protected=True)
+    client.force_login(scenes.make_user("operator"))
+    where, html = preview(client, "name,protected\nnode1,no\n")
+    assert "Your account may not import this" in html
+    assert client.post(where, {"approved": approved(html)}).status_code == 403
+    assert Machine.objects.get().protected

@@ -93,12 +93,15 @@ class Plan:
         return hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def permissions(self) -> set[str]:
-        """What somebody must be allowed to do this."""
-        return {
+        """What somebody must be allowed to do this. Whose protection changes is for admins, as on a machine's page."""
+        needed = {
             f"machines.{'add' if item.is_new else 'change'}_{item.kind.model._meta.model_name}"
             for item in self.items
             if item.is_new or item.changes
         }
+        if any(not item.is_new and "protected" in item.changes for item in self.items):
+            needed.add("machines.delete_machine")
+        return needed
 
 
 def make_plan(records: list[Record]) -> Plan:
@@ -149,13 +152,14 @@ class _Planner:
         item = Item(record.kind, record, row if row is not None else record.kind.model(), row is None)
         if record.kind is schema.MACHINE and item.is_new:
             item.row.site = self._usual_site()
+        was_practice = _is_practice(item)
         self._fill(item)
         known.setdefault(key, item.row)
         parts = [part for found in record.parts if (part := self._part(item.row, found))]
         if record.kind is schema.MACHINE:
             self._choose_one(item, parts, Interface, "is_pxe", self.cards_of.get(item.row.pk, []))
             self._choose_one(item, parts, Disk, "is_root", self.disks.get(item.row.pk, []))
-            self._refuse_hands_off(item, parts)
+            self._refuse_hands_off(item, parts, was_practice=was_practice)
         return Entry(item, parts)
 
     def _part(self, machine: Machine, record: Record) -> Item | None:
@@ -298,15 +302,16 @@ class _Planner:
                     parts.append(other)
                 self._set(other, flag, False)
 
-    def _refuse_hands_off(self, item: Item, parts: list[Item]) -> None:
+    def _refuse_hands_off(self, item: Item, parts: list[Item], *, was_practice: bool) -> None:
+        """Practice servers are the lab's: nothing of them is edited, nothing becomes one or ceases to be one."""
         touched = {name for part in parts for name in part.changes or ({"new"} if part.is_new else ())}
         touched |= set(item.changes) - WHILE_HANDLED
         machine = item.row
-        if item.is_new or not (touched or item.changes):
+        if not (item.is_new or touched or item.changes):
             return
-        if machine.site_id and machine.site.is_practice:
+        if was_practice or _is_practice(item):
             self._complain(item.record.line, "name", _("%(name)s is a practice server") % {"name": machine.name})
-        elif touched and machine.handled_by:
+        elif touched and machine.handled_by and not item.is_new:
             words = _("%(name)s is in the hands of %(by)s: wait for it, or cancel it")
             self._complain(item.record.line, "name", words % {"name": machine.name, "by": machine.handled_by})
 
@@ -319,6 +324,11 @@ class _Planner:
 
 
 _SKIP: Any = object()
+
+
+def _is_practice(item: Item) -> bool:
+    site = item.row.site if item.kind is schema.MACHINE and item.row.site_id else None
+    return site is not None and site.is_practice
 
 
 def _system_uuid(text: str) -> Any:

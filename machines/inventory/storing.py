@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -46,6 +46,7 @@ def import_text(text: str, name: str, *, approved: str | None = None) -> Result:
         raise Changed
     try:
         with transaction.atomic():
+            _lock(_touched(plan))
             if _newest_edits() != edits or _touched(plan) & (_busy() - busy):
                 raise IntegrityError
             return store(plan)
@@ -78,6 +79,12 @@ def _newest_edits() -> list[int | None]:
 
 def _busy() -> set[int]:
     return set(Machine.objects.exclude(handled_by="").values_list("pk", flat=True))
+
+
+def _lock(numbers: set[int]) -> None:
+    """So that nobody begins to work on them before this transaction ends; SQLite has one writer anyway."""
+    if connection.features.has_select_for_update:
+        list(Machine.objects.select_for_update().filter(pk__in=numbers).order_by("pk").values_list("pk"))
 
 
 def _touched(plan: Plan) -> set[int]:

@@ -260,6 +260,25 @@ def test_a_practice_server_is_not_changed_and_not_exported():
     assert machine.name not in inventory.export_csv() + inventory.export_yaml()
 
 
+@pytest.mark.parametrize("name", ["node1", "new"])
+def test_no_machine_moves_to_the_practice_servers_or_away_from_them(name):
+    installing.make_machine()
+    site = Site.objects.create(name="practice", is_practice=True)
+    assert "is a practice server" in problems(f"name,site\n{name},practice\n")[0]
+    Machine.objects.update(site=site)
+    assert "is a practice server" in problems("name,site\nnode1,main\n")[0]
+
+
+def test_taking_a_protection_off_is_for_admins():
+    installing.make_machine()
+    Machine.objects.update(protected=True)
+    assert plan("name,protected\nnode1,no\n", "machines.csv").permissions() == {
+        "machines.change_machine",
+        "machines.delete_machine",
+    }
+    assert plan("name,owner\nnode1,ada\n", "machines.csv").permissions() == {"machines.change_machine"}
+
+
 def test_machines_that_are_not_in_the_file_stay():
     installing.make_machine()
     enter("name\nother\n", "machines.csv")
