@@ -74,7 +74,7 @@ def parts_of(url: str) -> tuple[str, str, int, str]:
 
 def is_allowed(address: str, *, private: bool) -> bool:
     """Whether an IP address may be called: never link-local (where clouds keep secrets) or multicast."""
-    ip = _innermost(ip_address(address.partition("%")[0]))
+    ip = innermost(ip_address(address.partition("%")[0]))
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or _is_reserved(ip):
         return False
     return private or ip.is_global
@@ -147,7 +147,7 @@ def _resolved(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _innermost(ip: Address) -> Address:
+def innermost(ip: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, if it does."""
     if isinstance(ip, IPv4Address):
         return ip

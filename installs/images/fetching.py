@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from django.conf import settings
+
+from dodaiweb import outbound
 
 MAX_BYTES = 64 << 30
 MAX_SECONDS = 12 * 3600
@@ -20,6 +22,7 @@ WINDOW_SECONDS = 60
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 18
 PORTS = {"http": 80, "https": 443}
+PLAIN = "!#$%&'()*+,/:;=?@[]~"  # in the path and query of a URL as they are (RFC 3986, 2.2); other letters as UTF-8
 
 Told = Callable[[int, int], None]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,7 +58,7 @@ def checked(url: str) -> Place:
     if any(ord(char) <= 32 or ord(char) == 127 for char in url):
         raise FetchProblem("the URL holds a space or a control character: write it as %20 and the like")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Place(parts.scheme, parts.hostname, port, target)
+    return Place(parts.scheme, parts.hostname, port, quote(target, safe=PLAIN))
 
 
 def without_query(url: str) -> str:
@@ -129,9 +132,7 @@ def allowed_addresses(host: str, port: int) -> list[Address]:
 
 
 def _may_ask(address: Address) -> bool:
-    inner = isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped or address.sixtofour)
-    if inner:
-        return _may_ask(inner)
+    address = outbound.innermost(address)
     if any(address in network for network in settings.IMAGE_NETWORKS):
         return True
     return address.is_global and not address.is_multicast

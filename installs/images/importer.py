@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
@@ -68,7 +68,9 @@ def tidy() -> None:
     """Remove what ended imports and killed processes have left."""
     live = {path.stem for path in map(imports.part_file, ImageImport.objects.filter(state__in=ImageImport.LIVE))}
     for path in incoming().glob("*"):
-        if path.stem not in live and _is_old(path, 60):
+        # What `image add` copies has no row: while it is read through nothing is written to it for minutes.
+        seconds = 60 if path.name.startswith("import-") else OLD_SECONDS
+        if path.stem not in live and _is_old(path, seconds):
             path.unlink(missing_ok=True)
     with store_lock():
         named = set(Image.objects.present().values_list("sha256", flat=True))
@@ -142,7 +144,10 @@ def _beating(claimed: ImageImport) -> Iterator[Work]:
         try:
             while not stop.wait(BEAT_SECONDS):
                 close_old_connections()
-                work.beat()
+                try:
+                    work.beat()
+                except DatabaseError as problem:  # the next beat may come in time; if not, it finds the import lost
+                    logger.warning("import %s: %s", claimed.pk, problem)
         finally:
             connection.close()
 
@@ -162,7 +167,7 @@ def _do(work: Work, say: Callable[[str], None]) -> None:
         image = _carry_out(work, say)
     except Stopped:
         say(f"{row.name}: stopped")
-        _remove(work.file)
+        _remove_if_over(work)
     except Again as problem:
         _put_off(work, str(problem), say)
     except (ImageProblem, fetching.FetchProblem, RamdiskError, imports.Refused) as problem:
@@ -237,7 +242,13 @@ def _put_off(work: Work, message: str, say: Callable[[str], None]) -> None:
 def _fail(work: Work, message: str, say: Callable[[str], None]) -> None:
     say(f"{work.row.name}: {message}")
     work.store(state=State.FAILED, error=message[:1000], ended_at=now(), lease_until=None)
-    _remove(work.file)
+    _remove_if_over(work)
+
+
+def _remove_if_over(work: Work) -> None:
+    """Whoever took the import over goes on with its file."""
+    if not ImageImport.objects.filter(pk=work.row.pk, state__in=ImageImport.LIVE).exists():
+        _remove(work.file)
 
 
 def _remove(file: Path) -> None:

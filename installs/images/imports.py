@@ -107,8 +107,9 @@ def receive_part(number: int, at: int, data: bytes) -> int:
         wanted = ImageImport.objects.select_for_update().filter(pk=number, state=State.RECEIVING).first()
         if wanted is None:
             raise Refused(_("This upload is not going on any more."))
-        if at != wanted.done:
-            raise OutOfPlace(wanted.done)
+        held = min(wanted.done, _size(part_file(wanted)))  # a power cut may have taken what was not yet on the disk
+        if at != held:
+            raise OutOfPlace(held)
         if at + len(data) > wanted.total:
             raise Refused(_("The file is longer than was said."))
         _write(part_file(wanted), at, data)
@@ -197,6 +198,13 @@ def _check(check: Any, value: str) -> None:
             check(value)
     except ValidationError as problem:
         raise Refused(" ".join(problem.messages)) from problem
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _write(path: Path, at: int, data: bytes) -> None:

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from unittest import mock
 
 import pytest
+from django.db import OperationalError
 from django.utils.timezone import now
 
 from installs.images import fetching, importer, imports
@@ -137,6 +138,57 @@ def test_a_part_of_an_ended_upload_is_refused_and_its_bytes_go(archive):
     assert left() == []
 
 
+def test_an_upload_goes_on_behind_what_is_really_on_the_disk(archive):
+    """A power cut keeps the row, which was synced, and not the end of the file, which was not."""
+    data = archive.read_bytes()
+    wanted = imports.ask_upload("up", "x", len(data), by="ada")
+    imports.receive_part(wanted.pk, 0, data[:100])
+    os.truncate(imports.part_file(wanted), 60)
+    with pytest.raises(imports.OutOfPlace) as told:
+        imports.receive_part(wanted.pk, 100, data[100:])
+    imports.receive_part(wanted.pk, told.value.held, data[told.value.held :])
+    done = run(wanted)
+    assert image_path(done.image.sha256).read_bytes() == data
+
+
+def test_whoever_lost_an_import_leaves_its_file_to_the_next(server, monkeypatch):
+    monkeypatch.setattr(importer, "BEAT_SECONDS", 0.05)
+
+    def slow(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000000")
+        handler.end_headers()
+        ImageImport.objects.update(owner="another process", lease_until=now() + importer.LEASE)
+        for _ in range(100):
+            handler.wfile.write(bytes(1000))
+            time.sleep(0.02)
+
+    server.answers["/x"] = slow
+    done = run(imports.ask_url("web", f"{server.url}/x", by="ada"))
+    assert (done.state, done.owner) == ("running", "another process")
+    assert imports.part_file(done).exists()
+
+
+def test_an_import_outlives_a_moment_without_its_database(server, archive, monkeypatch):
+    monkeypatch.setattr(importer, "BEAT_SECONDS", 0.05)
+    beat, failures = importer.Work.beat, iter(range(3))
+
+    def sometimes(work):
+        if next(failures, None) is not None:
+            raise OperationalError("database is locked")
+        beat(work)
+
+    def slow(handler):
+        time.sleep(0.5)
+        handler.send(archive.read_bytes())
+
+    monkeypatch.setattr(importer.Work, "beat", sometimes)
+    server.answers["/x"] = slow
+    done = run(imports.ask_url("web", f"{server.url}/x", by="ada"))
+    assert (done.state, next(failures, None)) == ("done", None)
+    assert done.progress_at is not None
+
+
 def test_a_silent_upload_ends():
     wanted = imports.ask_upload("up", "x", 1000, by="ada")
     ImageImport.objects.update(progress_at=now() - timedelta(hours=2))
@@ -233,6 +285,7 @@ def test_what_is_no_open_web_address_is_refused_at_once(url):
 @pytest.mark.parametrize("host", [
     "127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "10.1.2.3", "192.168.1.1", "172.16.0.1",
     "169.254.169.254", "[fe80::1]", "[fd00::1]", "100.64.0.1", "[2002:7f00:1::]", "224.0.0.1", "2130706433", "0x7f.1",
+    "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]",
 ])  # fmt: skip
 def test_addresses_that_are_not_public_are_refused_after_the_name_is_resolved(settings, server, host):
     settings.IMAGE_NETWORKS = []
@@ -393,6 +446,20 @@ def _database_url(settings) -> str:
     if "sqlite" in database["ENGINE"]:
         return f"sqlite:///{database['NAME']}"
     return f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
+
+
+def test_a_url_may_have_letters_beyond_ascii(server, archive):
+    server.answers["/%E6%A9%9F.tar.zst?a=%20b"] = archive.read_bytes()
+    assert run(imports.ask_url("web", f"{server.url}/機.tar.zst?a=%20b", by="ada")).state == "done"
+
+
+def test_tidying_keeps_what_a_command_reads_through_for_minutes(store):
+    copied = incoming() / "f00d"
+    copied.parent.mkdir(parents=True)
+    copied.touch()
+    os.utime(copied, (time.time() - 600, time.time() - 600))
+    importer.tidy()
+    assert left() == ["f00d"]
 
 
 def test_tidying_keeps_what_rows_name(archive, store):
