@@ -1,5 +1,6 @@
 """How long an install will take, before it begins: from what earlier ones took, or worked out and said to be so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
@@ -28,10 +29,27 @@ class Forecast:
 
 def forecast(machine: Machine, image: Image) -> Forecast:
     """From the earlier successes of this image: on this model if there are enough. One query."""
+    return _from(_took(image), machine, image)
+
+
+def forecasts(wanted: Sequence[tuple[Machine, Image]]) -> dict[int, Forecast]:
+    """The same for many, by machine. One query an image."""
+    took: dict[int, list[tuple[str, timedelta]]] = {}
+    for _machine, image in wanted:
+        if image.pk not in took:
+            took[image.pk] = _took(image)
+    return {machine.pk: _from(took[image.pk], machine, image) for machine, image in wanted}
+
+
+def _took(image: Image) -> list[tuple[str, timedelta]]:
+    """Of its newest successes the model, and how long each took."""
     done = Install.objects.filter(image=image, state=State.INSTALLED, started_at__isnull=False, ended_at__isnull=False)
     columns = ("started_at", "ended_at", "machine__facts__manufacturer", "machine__facts__product")
     rows = done.values_list(*columns)[:LOOKED_AT]
-    took = [(_model(maker, product), end - begin) for begin, end, maker, product in rows]
+    return [(_model(maker, product), end - begin) for begin, end, maker, product in rows]
+
+
+def _from(took: Sequence[tuple[str, timedelta]], machine: Machine, image: Image) -> Forecast:
     model = _model(machine.facts.get("manufacturer"), machine.facts.get("product"))
     of_model = [seconds for name, seconds in took if name == model]
     if model and len(of_model) >= ENOUGH_OF_A_MODEL:

@@ -80,7 +80,7 @@ def plans(machines: Sequence[Machine], image: Image | None, *, again: bool = Fal
             )
             % {"limit": settings.MANY_INSTALLS, "count": len(machines)}
         )
-    last = _last_attempts(machines) if again else {}
+    last = last_attempts(machines) if again else {}
     return ManyPlans([_line(machine, image, last.get(machine.pk), again=again) for machine in machines])
 
 
@@ -112,6 +112,7 @@ def _start(line: Line, by: str) -> Result:
     return Result(line.machine.name, True, words, reverse("install", args=[install.pk]))
 
 
-def _last_attempts(machines: Sequence[Machine]) -> dict[int, Install]:
+def last_attempts(machines: Sequence[Machine]) -> dict[int, Install]:
+    """By machine, those that were ever installed. One query."""
     attempts = Install.objects.real_installs().filter(machine__in=machines).select_related("image").order_by("pk")
     return {install.machine_id: install for install in attempts.defer("script", "error_detail")}

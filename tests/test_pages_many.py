@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from installs.forecast import forecast, forecasts
 from installs.models import Install
 from machines.many import Confirmation
 from machines.models import Cluster, Machine, PowerCommand
@@ -45,6 +46,25 @@ def fields(response) -> dict[str, str]:
     """The hidden fields of the form that would start it."""
     form = response.content.decode().split('class="confirm card"')[1].split("</form>")[0]
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+
+
+def test_the_plan_of_many_says_who_was_there_last_and_how_long_it_will_take(operator, machines):
+    image = installing.make_image()
+    scenes.spread(scenes.installed(machines[0], image), 6)
+    Machine.objects.filter(pk=machines[1].pk).update(owner="storage team")
+    page = text_of(shown(operator, machines, image))
+    assert "Last install: debian by ada" in page
+    assert "Owner: storage team" in page
+    assert page.count("median of 1 install of this image on all models") == 4
+    assert page.count("734 MB to fetch, 629 MB to write") == 4
+    assert "Dodai moves no switch port" in page
+
+
+def test_what_many_will_take_costs_one_query_an_image(operator, machines, django_assert_num_queries):
+    image = installing.make_image()
+    with django_assert_num_queries(1):
+        found = forecasts([(machine, image) for machine in machines])
+    assert found[machines[3].pk] == forecast(machines[3], image)
 
 
 def test_the_plan_names_each_disk_and_starts_each_install(operator, machines):

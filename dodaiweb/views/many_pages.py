@@ -16,8 +16,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from dodaiweb.asked import number as row_number
 from dodaiweb.views.machine_page import AsideForm
 from installs import actions, many
+from installs.forecast import forecasts
 from installs.methods import METHODS
 from installs.models import Image
 from machines import actions as machine_actions
@@ -121,7 +123,10 @@ def _show_plans(
     request: HttpRequest, machines: list[Machine], made: many.ManyPlans | None, problem: str, *, status: int = 200
 ) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
+    ready = [(line.machine, line.plan.image) for line in (made.possible if made else []) if line.plan]
     values = {
+        "forecasts": forecasts([(machine, image) for machine, image in ready if image]),
+        "last": many.last_attempts(machines),
         "machines": machines, "ids": _ids(machines), "plans": made, "problem": problem, "methods": METHODS,
         "images": list(Image.objects.filter(retired_at=None)), "image": asked.get("image", ""),
         "address": reverse("plan_many") + f"?image={asked.get('image', '')}&machines={_ids(machines)}",
@@ -187,7 +192,7 @@ def _aside(request: HttpRequest, machines: list[Machine]) -> HttpResponse:
 
 def _cluster(request: HttpRequest, machines: list[Machine]) -> HttpResponse:
     number = request.POST.get("cluster", "")
-    found = Cluster.objects.filter(pk=int(number)).first() if number.isdecimal() else None
+    found = Cluster.objects.filter(pk=row_number(number)).first()
     if number and found is None:
         return _ask(request, "cluster", machines, problem=_("This cluster is gone: choose another one."))
 
@@ -232,7 +237,7 @@ def _machines(request: HttpRequest) -> list[Machine]:
 
 
 def _image(number: str) -> Image | None:
-    return Image.objects.filter(pk=int(number), retired_at=None).first() if number.isdecimal() else None
+    return Image.objects.filter(pk=row_number(number), retired_at=None).first()
 
 
 def _ids(machines: list[Machine]) -> str:
