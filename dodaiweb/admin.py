@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
+from dodaiweb import asked
 from dodaiweb.views import login
 
 ROLES = ("viewer", "operator", "admin")
@@ -61,7 +62,7 @@ class Users(UserAdmin):
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups" and not request.user.is_superuser:
             number = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
-            kept = Q(user=int(number)) if number.isdecimal() else Q(pk=None)  # saving takes nobody out of others
+            kept = Q(user=asked.number(number))  # saving takes nobody out of others
             kwargs["queryset"] = Group.objects.filter(Q(name__in=ROLES) | kept).distinct()
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 

@@ -1,15 +1,14 @@
 """Which installs a list shows: filters from its address, answered by the database."""
 
 from dataclasses import dataclass, fields
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import datetime, time, timedelta
 
 from django.db.models import Count, Q
 from django.http import QueryDict
-from django.utils.dateparse import parse_date
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import gettext_lazy as _
 
+from dodaiweb import asked as asked_for
 from installs.lifecycle import LIVE, State
 from installs.models import Image, Install, InstallQuerySet
 
@@ -95,13 +94,10 @@ def _contains(word: str) -> Q:
 
 
 def _date_or_nothing(text: str) -> str:
-    try:
-        return text if parse_date(text) else ""
-    except ValueError:
-        return ""
+    return text if asked_for.day(text) else ""
 
 
 def _midnight(text: str) -> datetime:
-    day: Any = parse_date(text)
-    assert isinstance(day, date)
+    day = asked_for.day(text)
+    assert day, "filters hold only days"
     return datetime.combine(day, time(), tzinfo=get_current_timezone())

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dodaiweb import asked
 from machines import history
 from machines.forms import BmcForm, CredentialsForm
 from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Sighting, Site, Vlan
@@ -31,7 +32,7 @@ class InventoryAdmin(admin.ModelAdmin):
     """With the history of edits in words."""
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        thing = get_object_or_404(self.model, pk=int(object_id) if object_id.isdecimal() else 0)
+        thing = get_object_or_404(self.model, pk=asked.number(object_id))
         if not self.has_view_or_change_permission(request, thing):
             raise PermissionDenied
         values = {

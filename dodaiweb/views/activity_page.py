@@ -6,12 +6,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.dateparse import parse_datetime
 from django.utils.timezone import get_current_timezone, is_aware
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from dodaiweb import activity
+from dodaiweb.asked import day, is_usual
 
 SEE_LOGINS = "auth.view_user"  # who may see users may see who tried to be one
 
@@ -44,15 +45,12 @@ def _moment(text: str) -> datetime | None:
         found = parse_datetime(text.replace(" ", "+"))  # a plus that somebody did not encode
     except ValueError:
         return None
-    return found if found and is_aware(found) else None
+    return found if found and is_aware(found) and is_usual(found) else None
 
 
 def _midnight(text: str) -> datetime | None:
-    try:
-        day = parse_date(text)
-    except ValueError:
-        return None
-    return datetime.combine(day, time(), tzinfo=get_current_timezone()) if day else None
+    found = day(text)
+    return datetime.combine(found, time(), tzinfo=get_current_timezone()) if found else None
 
 
 def _iso(moment: datetime | None) -> str:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from dodaiweb import asked
 from installs import logs, overview
 from installs.models import Install
 from installs.words import done_label
@@ -83,7 +84,7 @@ def notes(request: HttpRequest, name: str) -> HttpResponse:
 @operating
 def cluster(request: HttpRequest, name: str) -> HttpResponse:
     found, number = _named(name), request.POST.get("cluster", "")
-    chosen = get_object_or_404(Cluster, pk=int(number) if number.isdecimal() else 0) if number else None
+    chosen = get_object_or_404(Cluster, pk=asked.number(number)) if number else None
     said = _("is in the cluster %(cluster)s now") % {"cluster": chosen} if chosen else _("is in no cluster now")
     return _press(request, found, lambda: upkeep.choose_cluster(found, chosen), said)
 

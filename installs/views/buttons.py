@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from dodaiweb import asked
 from installs import actions, plan
 from installs.forecast import forecast
 from installs.images.boot_match import match
@@ -115,4 +116,4 @@ def _attempt(request: HttpRequest, machine: Machine, start: Callable[[], Install
 
 
 def _chosen_image(number: str) -> Image | None:
-    return Image.objects.filter(pk=int(number), retired_at=None).first() if number.isdecimal() else None
+    return Image.objects.filter(pk=asked.number(number), retired_at=None).first()

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
+from dodaiweb import asked
 from machines import actions, bmc_test
 from machines.models import Disk, Machine
 
@@ -51,8 +52,7 @@ def test_bmc(request: HttpRequest, name: str) -> HttpResponse:
 @permission_required("machines.install_machine", raise_exception=True)
 def root_disk(request: HttpRequest, name: str) -> HttpResponse:
     machine = get_object_or_404(Machine, name=name)
-    number = request.POST.get("disk", "")
-    disk = get_object_or_404(Disk, pk=int(number) if number.isdecimal() else 0, machine=machine)
+    disk = get_object_or_404(Disk, pk=asked.number(request.POST.get("disk", "")), machine=machine)
     try:
         actions.choose_root_disk(disk)
         said = _("%(disk)s is now the root disk of %(name)s: installs go there.")
