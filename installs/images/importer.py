@@ -184,6 +184,7 @@ def _carry_out(work: Work, say: Callable[[str], None]) -> Image:
     work.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     match work.row.source:
         case Source.DEBIAN:
+            require_unused(work.row.name, besides_builds=True)
             return _build_debian(work, say)
         case Source.URL:
             require_unused(work.row.name)
@@ -217,6 +218,7 @@ def _build_debian(work: Work, say: Callable[[str], None]) -> Image:
             copy(built.path, work.file, work.told)
     except RamdiskError as problem:
         raise Again(str(problem)) from problem
+    require_unused(work.row.name, besides_builds=True)
     return _entered(work, replaces=True, label="Debian 12")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -76,8 +77,9 @@ def ask_debian(*, by: str) -> ImageImport:
 
 
 def wants_debian() -> bool:
-    """Whether there is no Debian 12 of the present recipe, and nobody is at one."""
-    have = Image.objects.present().filter(recipe=debian.version()).exists()
+    """Whether there is no Debian 12 of the present recipe, nobody is at one, and no other image has its name."""
+    ours, other = Q(recipe=debian.version()), Q(name=debian.IMAGE_NAME, recipe="")
+    have = Image.objects.present().filter(ours | other).exists()
     return not have and not ImageImport.objects.filter(source=Source.DEBIAN, state__in=ImageImport.LIVE).exists()
 
 
@@ -168,8 +170,7 @@ def _ask(
 def _enter(**columns: Any) -> ImageImport:
     name = columns["name"]
     try:
-        if columns["source"] != Source.DEBIAN:
-            require_unused(name)
+        require_unused(name, besides_builds=columns["source"] == Source.DEBIAN)
         with transaction.atomic():
             entered = ImageImport.objects.create(**columns)
     except ImageProblem as problem:

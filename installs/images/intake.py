@@ -119,8 +119,10 @@ def set_aside(name: str) -> None:
         old.save(update_fields=["name", "retired_at"])
 
 
-def require_unused(name: str) -> None:
-    if Image.objects.filter(name=name).exists():
+def require_unused(name: str, *, besides_builds: bool = False) -> None:
+    """With `besides_builds` an image that was built here may have the name: the next build takes its place."""
+    taken = Image.objects.filter(name=name)
+    if (taken.filter(recipe="") if besides_builds else taken).exists():
         raise ImageProblem(f"there is an image {name!r} already: images never change, choose another name")
 
 

@@ -103,6 +103,17 @@ def test_a_file_of_the_server_becomes_an_image(archive, store):
     assert left() == []
 
 
+def test_an_image_of_somebody_named_debian_12_is_left_alone(archive, store):
+    """Only what was built here makes way for the next build."""
+    taken = run(imports.ask_path("debian-12", str(archive), by="ada")).image
+    assert not imports.wants_debian()
+    with pytest.raises(imports.Refused, match="there is an image 'debian-12' already"):
+        imports.ask_debian(by="ada")
+    Image.objects.filter(pk=taken.pk).update(recipe="an older one")
+    assert imports.wants_debian()
+    assert imports.ask_debian(by="ada").state == "waiting"
+
+
 def test_an_upload_arrives_in_parts_and_becomes_an_image(archive):
     data = archive.read_bytes()
     wanted = imports.ask_upload("up", "C:\\x/../../evil.tar.zst", len(data), by="ada")
