@@ -27,6 +27,7 @@ BY_CAUSE = {
     "bmc-refused": Advice(_("Check the BMC's address, user and password, then retry."), Where.INVENTORY),
     "bmc-silent": Advice(_("The BMC did not answer: check its cable and address, then retry."), Where.INVENTORY),
     "bug": Advice(_("This is a fault in Dodai: the log of the worker has the details. Retrying is safe.")),
+    "busy": Advice(_("Old RAID and LVM did not let go of the disk: retry, which restarts the machine.")),
     "cancelled": Advice(_("Nothing more happens on this machine until somebody asks for it.")),
     "digest": Advice(_("The image's file is not the one in the catalogue: import the image again."), Where.IMAGES),
     "disk": Advice(_("Compare its disks with the inventory, inspect it again, choose the root disk."), Where.MACHINE),

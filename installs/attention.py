@@ -13,6 +13,7 @@ CAUSES = {
     "bmc-silent": _("the BMC did not answer"),
     "bootloader": _("no boot loader could be written"),
     "bug": _("a fault in Dodai"),
+    "busy": _("the disk is busy: old RAID or LVM on it"),
     "cancelled": _("cancelled"),
     "digest": _("the image's file is not the one in the catalogue"),
     "disk": _("another disk than the plan says"),

@@ -121,6 +121,34 @@ def test_two_matching_disks_stop_it(tmp_path: Path) -> None:
     assert "FAIL disk: More than one disk has serial number DISK-1: /dev/sda /dev/sdb" in choose(tmp_path, rows)
 
 
+def release(tmp_path: Path, *, mdadm: str, dmsetup: str) -> str:
+    """Take apart a disk with a RAID and a volume on it; `true` and `false` are how the commands end."""
+    return bash(
+        functions("file_tree/disk.sh", tmp_path)
+        + f"""
+        lsblk() {{ printf '%s\\n' /dev/nosuch /dev/md127 /dev/dm-9; }}
+        mdadm() {{ echo "mdadm $*"; {mdadm}; }}
+        dmsetup() {{ echo "dmsetup $*"; {dmsetup}; }}
+        DISK=/dev/nosuch
+        release_disk
+        """,
+        check=False,
+    ).stdout
+
+
+def test_old_raid_and_volumes_are_taken_apart_from_the_top(tmp_path: Path) -> None:
+    assert release(tmp_path, mdadm="true", dmsetup="true").splitlines() == [
+        "dmsetup remove --retry /dev/dm-9",
+        "mdadm --stop /dev/md127",
+    ]
+
+
+def test_what_does_not_let_go_of_the_disk_is_named(tmp_path: Path) -> None:
+    said = release(tmp_path, mdadm="false", dmsetup="true").splitlines()[-1]
+    assert said == "FAIL busy: The disk /dev/nosuch is busy in the ramdisk: the RAID /dev/md127 does not let go of it."
+    assert "FAIL busy: " in release(tmp_path, mdadm="true", dmsetup="false")
+
+
 @pytest.mark.parametrize(
     ("disk_mib", "root", "swap", "kdump", "ephemeral", "expected"),
     [

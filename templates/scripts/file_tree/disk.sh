@@ -79,11 +79,16 @@ release_disk() {
     for path in $(lsblk --noheadings --list --paths --output PATH "$DISK" | tail -n +2 | awk '!seen[$0]++ { all = $0 "\n" all } END { printf "%s", all }'); do
         holder=$(readlink -f "$path")
         case $holder in
-        /dev/md*) mdadm --stop "$holder" ;;
-        /dev/dm-*) dmsetup remove --retry "$path" ;;
+        /dev/md*) mdadm --stop "$holder" || held "the RAID $path" ;;
+        /dev/dm-*) dmsetup remove --retry "$path" || held "the volume $path" ;;
         esac
     done
-    ! grep -q "^$DISK" /proc/swaps /proc/mounts || fail disk "The disk $DISK is in use in the ramdisk."
+    ! grep -q "^$DISK" /proc/swaps /proc/mounts || held 'its file system or swap'
+}
+
+# held WHAT
+held() {
+    fail busy "The disk $DISK is busy in the ramdisk: $1 does not let go of it."
 }
 
 # Old signatures inside partitions would come back to life when a new partition begins at the same place.
