@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from django.db import close_old_connections, connection, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
@@ -45,6 +45,12 @@ def run_power_commands() -> None:
         logger.info("%s: power %s was taken over", command.machine.name, command.action)
     except PowerError as exc:
         _end(command, PowerCommand.State.FAILED, str(exc))
+    except DatabaseError:
+        raise  # it is taken up again once its lease runs out
+    except Exception as exc:  # else it would be tried for ever, and no other command let through
+        logger.exception("%s: power %s", command.machine.name, command.action)
+        words = f"a fault in Dodai itself ({type(exc).__name__}): see the worker's log"
+        _end(command, PowerCommand.State.FAILED, words)
 
 
 def ring_for_due() -> None:

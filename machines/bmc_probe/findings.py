@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+NO_NAME = "Name or service not known"  # Python does not even ask for what cannot be a name, like 10.0.0..5
+
 Renew = Callable[[], None]
 """Called before each log-in; raises when the test was taken away meanwhile."""
 

@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import replace
 
-from machines.bmc_probe.findings import Renew, Works
+from machines.bmc_probe.findings import NO_NAME, Renew, Works
 from machines.bmc_probe.redfish import greet_redfish
 from machines.bmc_probe.rmcp import Stranger
 from machines.power.base import BmcEndpoint, PowerError, PowerRefused
@@ -20,6 +20,9 @@ def probe_ipmi(endpoint: BmcEndpoint, renew: Renew) -> Works:
             is_there = _as_stranger(stranger, endpoint, works)
     except OSError as exc:
         works.add("unreachable", address=_address(endpoint), reason=exc.strerror or type(exc).__name__)
+        return works
+    except UnicodeError:
+        works.add("unreachable", address=_address(endpoint), reason=NO_NAME)
         return works
     if is_there:
         _log_in(endpoint, works, renew)

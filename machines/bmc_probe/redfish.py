@@ -6,7 +6,7 @@ import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from machines.bmc_probe.findings import Renew, Works
+from machines.bmc_probe.findings import NO_NAME, Renew, Works
 from machines.power.base import BmcEndpoint, PowerError, PowerRefused
 from machines.power.redfish import RedfishPower
 from machines.power.redfish_client import ROOT, RedfishClient
@@ -24,6 +24,9 @@ def probe_redfish(endpoint: BmcEndpoint, renew: Renew) -> Works:
     except OSError as exc:
         reason = "" if isinstance(exc, TimeoutError) else (exc.strerror or type(exc).__name__)
         works.add("unreachable" if reason else "silent", address=_address(endpoint), reason=reason)
+        return works
+    except UnicodeError:
+        works.add("unreachable", address=_address(endpoint), reason=NO_NAME)
         return works
     works.add("reached", address=_address(endpoint))
     if _judge_certificate(endpoint, seen, works):

@@ -119,6 +119,12 @@ def test_nobody_at_the_address(machine):
         assert run_test(machine)[1] == {"silent"}
 
 
+@pytest.mark.parametrize("driver", ["ipmi", "redfish"])
+def test_an_address_that_cannot_be_one(machine, driver):
+    give(machine, BmcEndpoint("", driver, "10.0.0..5", 623, username="a", password=PASSWORD))
+    assert run_test(machine)[1] - {"password-short"} == {"unreachable"}
+
+
 def test_another_machines_bmc_is_shouted(machine, ipmi_bmc):
     """The paper BMC says ...0001; the inventory knows that as node2's."""
     installing.make_machine("node2", number=2, uuid="00000000-0000-0000-0000-000000000001")

@@ -86,6 +86,14 @@ def test_a_command_whose_worker_died_is_taken_up_again(machine):
     assert command.state == "done"
 
 
+def test_a_fault_of_ours_ends_the_command_and_lets_others_through(machine, monkeypatch):
+    monkeypatch.setattr(jobs, "driver_for", lambda endpoint: 1 / 0)
+    command = ask(machine, "on")
+    assert (command.state, "a fault in Dodai itself (ZeroDivisionError)" in command.message) == ("failed", True)
+    monkeypatch.undo()
+    assert ask(machine, "on").state == "done"
+
+
 def poll_until(poller: Poller, stored: int) -> None:
     end = time.monotonic() + 20
     while stored > 0 and time.monotonic() < end:
