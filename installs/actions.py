@@ -28,7 +28,9 @@ def start_install(
 
     Raises Refused when something stands in the way, or the plan is no longer the one that was approved.
     """
-    return _start(machine, lambda fresh: plan.for_install(fresh, image), by=by, approved=approved, retry_of=retry_of)
+    return _start(
+        machine, lambda fresh: plan.for_install(fresh, _locked(image)), by=by, approved=approved, retry_of=retry_of
+    )
 
 
 def start_inspection(machine: Machine, *, by: str) -> Install:
@@ -78,6 +80,11 @@ def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: i
         values = {"name": machine.name, "who": winner.requested_by if winner else "?"}
         raise Refused(_("%(name)s: another install, asked by %(who)s, was a moment earlier") % values) from exc
     return install
+
+
+def _locked(image: Image) -> Image:
+    """As it is now, and so until the install is there: nobody deletes an image while an install of it begins."""
+    return Image.objects.select_for_update().filter(pk=image.pk).first() or image
 
 
 def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:

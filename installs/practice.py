@@ -131,7 +131,8 @@ def register(profile: profiles.Profile) -> Machine:
 def retire_others(kept: set[str]) -> None:
     """Practice servers that the lab no longer has stay in the history, and nothing is tried on them."""
     gone = Machine.objects.practice().exclude(name__in=kept).exclude(pk__in=Install.objects.live().values("machine"))
-    gone.update(state=State.RETIRED)
+    # PostgreSQL looks again only at the row itself after waiting for an install to begin on it.
+    Machine.objects.filter(pk__in=gone.values("pk"), handled_by="").update(state=State.RETIRED)
 
 
 def _site() -> Site:

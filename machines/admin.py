@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -89,6 +90,13 @@ class MachineAdmin(InventoryAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Machine | None = None) -> bool:
         """Not while something is at work on it. One with a history is kept by the database: retire it."""
         return super().has_delete_permission(request, obj) and not (obj and obj.handled_by)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Machine | None:
+        """What is saved is the whole row: locked, so that it takes back nothing that the engine writes meanwhile."""
+        machine: Machine | None = super().get_object(request, object_id, from_field)
+        if machine is not None and transaction.get_connection().in_atomic_block and request.method == "POST":
+            machine.refresh_from_db(from_queryset=Machine.objects.select_for_update())
+        return machine
 
     def has_install_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("machines.install_machine")

@@ -1,6 +1,9 @@
 """The inventory's forms: what may be edited, and passwords that never come out."""
 
+from datetime import UTC, datetime
+
 import pytest
+from django.contrib.admin import ModelAdmin
 from django.urls import reverse
 
 from machines.models import Bmc, Cluster, Credentials, Machine
@@ -52,6 +55,13 @@ def test_a_password_is_never_shown(admin, machine):
     assert machine.bmc.password_sealed not in html
 
 
+@pytest.mark.parametrize(("language", "day"), [("en", "21 Nov 2026, 14:05:09 UTC"), ("ja", "2026年11月21日 14:05:09 UTC")])
+def test_times_are_shown_with_their_zone(admin, machine, language, day):
+    Machine.objects.update(inspected_at=datetime(2026, 11, 21, 14, 5, 9, tzinfo=UTC))
+    address = reverse("admin:machines_machine_change", args=[machine.pk])
+    assert day in admin.get(address, headers={"accept-language": language}).content.decode()
+
+
 def test_an_empty_password_changes_nothing(admin, machine):
     assert change(admin, machine, owner="grace").status_code == 302
     assert Machine.objects.get().owner == "grace"
@@ -94,6 +104,20 @@ def test_shared_credentials_are_write_only_too(admin):
 def test_the_state_of_a_machine_cannot_be_typed(admin, machine):
     change(admin, machine, state="in_use", image_name="mine")
     assert (Machine.objects.get().state, Machine.objects.get().image_name) == ("free", "")
+
+
+def test_saving_takes_back_nothing_that_the_engine_wrote_meanwhile(admin, machine, monkeypatch):
+    read = ModelAdmin.get_object
+
+    def and_then(self, request, *given):
+        found = read(self, request, *given)
+        Machine.objects.update(state="installing", handled_by="install 7")
+        return found
+
+    monkeypatch.setattr(ModelAdmin, "get_object", and_then)
+    assert change(admin, machine, rack="R7").status_code == 302
+    fresh = Machine.objects.get()
+    assert (fresh.rack, fresh.state, fresh.handled_by) == ("R7", "installing", "install 7")
 
 
 def test_a_machine_that_is_worked_on_cannot_be_deleted(admin, machine):

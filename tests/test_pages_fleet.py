@@ -215,6 +215,14 @@ def test_one_that_is_still_being_stopped_is_looked_at_again(operator):
     assert Machine.objects.get(pk=machine.pk).state == "installing"
 
 
+def test_one_that_an_install_has_just_taken_is_left_to_it(db):
+    """As PostgreSQL sees it while the install's own row is not committed yet."""
+    machine = practice_machine(1)
+    Machine.objects.update(handled_by="install 7")
+    practice.retire_others(set())
+    assert Machine.objects.get(pk=machine.pk).state != "retired"
+
+
 def test_a_viewer_may_not_remove_them(client, db):
     client.force_login(scenes.make_user("viewer"))
     practice_machine(1)
