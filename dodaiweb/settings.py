@@ -178,6 +178,7 @@ TIME_ZONE = os.environ.get("DODAI_TIME_ZONE") or "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "dodaiweb.date_formats"
 LANGUAGE_COOKIE_NAME = "dodai_language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"

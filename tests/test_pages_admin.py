@@ -55,7 +55,9 @@ def test_a_password_is_never_shown(admin, machine):
     assert machine.bmc.password_sealed not in html
 
 
-@pytest.mark.parametrize(("language", "day"), [("en", "21 Nov 2026, 14:05:09 UTC"), ("ja", "2026年11月21日 14:05:09 UTC")])
+@pytest.mark.parametrize(
+    ("language", "day"), [("en", "21 Nov 2026, 14:05:09 UTC"), ("ja", "2026年11月21日 14:05:09 UTC")]
+)
 def test_times_are_shown_with_their_zone(admin, machine, language, day):
     Machine.objects.update(inspected_at=datetime(2026, 11, 21, 14, 5, 9, tzinfo=UTC))
     address = reverse("admin:machines_machine_change", args=[machine.pk])

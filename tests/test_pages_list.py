@@ -154,6 +154,17 @@ def test_an_empty_list_leads_to_connecting_servers(operator):
     assert "No machine matches these filters." in text_of(operator.get("/machines/?q=x"))
 
 
+def test_a_count_is_coloured_only_where_there_is_something(operator):
+    installing.make_machine()
+    chips = operator.get("/machines/").content.decode()
+    assert 'class="chip" data-s="free"' in chips
+    assert 'class="chip" data-s="failed"' not in chips
+    assert 'class="chip" data-s="failed"' not in operator.get("/installs/").content.decode()
+    scenes.failed(installing.make_machine("node2", number=2), installing.make_image())
+    assert 'class="chip" data-s="failed"' in operator.get("/machines/").content.decode()
+    assert 'class="chip" data-s="failed"' in operator.get("/installs/").content.decode()
+
+
 def test_what_runs_late_is_marked(operator):
     from datetime import timedelta
 

@@ -1,0 +1,3 @@
+"""English."""
+
+DATETIME_FORMAT = "j M Y, H:i:s T"
