@@ -36,7 +36,7 @@ def adopt(sighting: Sighting, *, name: str, **fields: Any) -> Machine:
 
 def add_card(sighting: Sighting, *, name: str) -> Machine:
     """The card is of this machine of the inventory; it boots from it if it had none to boot from. Raises Refused."""
-    name = name.strip()[:63]
+    name = name.replace("\0", "").strip()[:63]
     machine = Machine.objects.filter(name=name).first()
     if machine is None:
         raise Refused(_("There is no machine %(name)s in the inventory: choose one of the list.") % {"name": name})

@@ -1,6 +1,7 @@
 """One click for many machines: the plan that names each disk, what must be typed, and what comes of each."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -146,6 +147,31 @@ def test_a_list_that_changed_since_it_was_shown_starts_nothing(operator, machine
     assert response.status_code == 409
     assert "changed since this list was shown" in text_of(response)
     assert not Install.objects.exists()
+
+
+@pytest.mark.parametrize("address", ["/many/install/", "/many/inspect/"])
+def test_a_refused_form_names_the_page_that_updates_are_of(operator, machines, address):
+    """Without its machines an update would say that none is chosen, and take away what was typed."""
+    Machine.objects.update(state="in_use")
+    image = installing.make_image()
+    sent = fields(shown(operator, machines, image)) if "install" in address else {"machines": ids(machines)}
+    response = operator.post(address, sent | {"typed_count": "3"})
+    assert response.status_code == 422
+    home = unescape(re.search(r'data-address="([^"]*)"', response.content.decode())[1])
+    assert home.partition("?")[0] == address
+    page = operator.get(home).content.decode()
+    assert all(machine.name in page for machine in machines)
+    problem = 'role="alert" data-paused'
+    assert problem in page, "the message stays where it is when the page is brought up to date"
+    assert problem in response.content.decode()
+
+
+def test_an_update_of_the_page_does_not_approve_another_plan(operator, machines):
+    """The digest stays that of the list which was loaded; one of another image is another field."""
+    page = shown(operator, machines, image := installing.make_image()).content.decode()
+    assert re.search(rf'name="approved" value="[0-9a-f]{{64}}" id="approved-{image.pk}" data-keep="value"', page)
+    page = operator.get(f"/machines/node1/install/?image={image.pk}").content.decode()
+    assert re.search(rf'name="approved" value="[0-9a-f]{{64}}" id="approved-{image.pk}" data-keep="value"', page)
 
 
 def test_one_click_has_a_limit(operator, machines, settings):

@@ -26,7 +26,7 @@ def keep(text: str, name: str, *, by: str) -> InventoryUpload:
 def find(key: str, *, by: str) -> InventoryUpload:
     """Raises InventoryProblem when it is gone or somebody else's."""
     forget_old()
-    found = InventoryUpload.objects.filter(key=key, by=by).first()
+    found = InventoryUpload.objects.filter(key=key.replace("\0", ""), by=by).first()
     if found is None:
         words = _("this file is kept for %(minutes)s minutes only, and is gone: choose it again")
         raise InventoryProblem(Problem(0, "", words % {"minutes": int(KEPT_FOR.total_seconds() // 60)}))

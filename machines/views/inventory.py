@@ -98,7 +98,7 @@ def inventory_preview(request: HttpRequest, key: str) -> HttpResponse:
 @require_POST
 @entering
 def inventory_forget(request: HttpRequest, key: str) -> HttpResponse:
-    InventoryUpload.objects.filter(key=key, by=request.user.get_username()).delete()
+    InventoryUpload.objects.filter(key=key.replace("\0", ""), by=request.user.get_username()).delete()
     messages.info(request, _("Nothing was imported, and the file is forgotten."))
     return redirect("inventory_import")
 

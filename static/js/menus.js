@@ -23,5 +23,8 @@ document.addEventListener('click', event => {
 // A form that was refused comes back under the address it was sent to: updates are of the page it belongs to, and
 // leave alone what was typed (a field that was written to keeps its text).
 const home = document.querySelector('[data-address]');
-if (home && home.dataset.address !== location.pathname) history.replaceState(null, '', home.dataset.address);
+if (home) {
+  const [path, search] = home.dataset.address.split('?');
+  if (path !== location.pathname || (search && !location.search)) history.replaceState(null, '', home.dataset.address);
+}
 for (const box of document.querySelectorAll('[data-typed]')) { const typed = box.value; box.value = ''; box.value = typed; }
