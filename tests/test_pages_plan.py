@@ -80,6 +80,13 @@ def test_a_plan_that_changed_meanwhile_starts_nothing_and_shows_the_new_one(oper
     assert not Install.objects.exists()
 
 
+def test_a_refused_plan_is_brought_up_to_date_with_its_image(operator, machine, image):
+    address = f"/machines/{machine.name}/install/"
+    refused = press(operator, machine, {"image": str(image.pk)}).content.decode()
+    assert f'data-address="{address}?image={image.pk}"' in refused
+    assert f'data-address="{address}"' in operator.get(address).content.decode()
+
+
 @pytest.mark.parametrize("approved", [{}, {"approved": ""}, {"approved": "0" * 64}])
 def test_without_the_digest_of_the_plan_nothing_starts(operator, machine, image, approved):
     assert press(operator, machine, {"image": str(image.pk)} | approved).status_code == 409
