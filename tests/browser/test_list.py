@@ -160,6 +160,7 @@ def test_many_are_installed_from_the_list(opened):
         expect(page.get_by_text(serial, exact=False).first).to_be_visible()
     page.get_by_label(re.compile("Type how many machines")).fill("3")
     page.get_by_label(re.compile("Type its name")).fill("node03")
+    expect(page.locator(".many > .flash")).to_be_hidden()
     page.get_by_role("button", name="Wipe 3 disks and install").click()
     page.wait_for_url("**/many/results/")
     expect(page.locator("#done-title")).to_have_text("Done: 3")
