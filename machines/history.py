@@ -62,7 +62,7 @@ def words_of(row: Any) -> str:
         return _("%(what)s added") % {"what": subject} if subject else _("entered into the inventory")
     if row.history_type == REMOVED:
         return _("%(what)s removed") % {"what": subject} if subject else _("removed from the inventory")
-    changes = ", ".join(_changes(row.history_changes))
+    changes = ", ".join(_changes(row))
     return f"{subject}: {changes}" if subject else changes
 
 
@@ -81,8 +81,11 @@ def _subject(row: Any) -> str:
     return ""
 
 
-def _changes(changes: dict[str, list[str]]) -> Iterator[str]:
-    for column, values in changes.items():
+def _changes(row: Any) -> Iterator[str]:
+    order = [field.name for field in row.instance_type._meta.fields]  # PostgreSQL keeps keys in an order of its own
+    changes: dict[str, list[str]] = row.history_changes
+    for column in sorted(changes, key=lambda name: order.index(name) if name in order else len(order)):
+        values = changes[column]
         if column == SECRET:
             yield _("password changed")
         else:

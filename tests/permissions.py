@@ -82,7 +82,7 @@ class Scene:
         from installs.models import ImageImport, NoticeTarget
         from machines import actions
         from machines.inventory import uploads
-        from machines.models import Cluster, Credentials, MachineType, Vlan
+        from machines.models import Cluster, Credentials, MachineType, Sighting, Vlan
 
         machine, image = installing.make_machine(), installing.make_image()
         install = scenes.failed(machine, image)
@@ -90,7 +90,9 @@ class Scene:
             Cluster.objects.create(name="web"), Vlan.objects.create(vid=30, name="storage"), machine.site,
             MachineType.objects.create(name="r640"), Credentials.objects.create(name="rack", username="root"),
         ]  # fmt: skip
-        actions.record_sighting("3c:ec:ef:00:00:01", address="10.0.0.9")
+        mac = "3c:ec:ef:00:00:01"
+        actions.record_sighting(mac, address="10.0.0.9")
+        sighting = Sighting.objects.get(mac=mac)
         self.clients = {"anonymous": Client()}
         for role in ROLES[1:]:
             user = scenes.make_user(None if role == "no_group" else role, name=role, is_staff=role == "admin")
@@ -102,6 +104,8 @@ class Scene:
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
             "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
+            "clusters:number": others[0].pk, "vlans:number": others[1].pk,
+            "sightings:number": sighting.pk, "connect:number": sighting.pk,
             "verb": "inspect", "form": "csv", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,
             "inventory:key": uploads.keep("name\n", "a.csv", by="admin").key,
             "content_type_id": ContentType.objects.get_for_model(machine).pk,
