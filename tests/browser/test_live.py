@@ -33,10 +33,10 @@ def test_progress_arrives_without_a_reload(opened):
     expect(page.locator(".hero strong")).to_have_text("Installer running")
     server.ask_grant()
     server.say("progress", {"phase": "copy", "done_bytes": 41_000_000, "total_bytes": 62_000_000})
-    expect(page.locator(".hero strong")).to_have_text("Copying files", timeout=3000)
+    expect(page.locator(".hero strong")).to_have_text("Copying files", timeout=8000)
     expect(page.locator(".hero")).to_contain_text("41 of 62 MB")
     server.client.post("/event/log", "a line of the log\n", "text/plain", headers=server._headers())
-    expect(page.locator("#log")).to_contain_text("a line of the log", timeout=3000)
+    expect(page.locator("#log")).to_contain_text("a line of the log", timeout=8000)
     assert_not_reloaded(page)
 
 
@@ -57,7 +57,7 @@ def test_from_the_plan_to_installed(opened):
     assert install.image == Image.objects.get(name="tiny")
     expect(page.locator(".hero strong")).to_have_text("Waiting in the queue")
     finish(machine)
-    expect(page.locator(".hero strong")).to_have_text("Installed", timeout=5000)
+    expect(page.locator(".hero strong")).to_have_text("Installed", timeout=8000)
     expect(page.locator(".hero")).to_contain_text("the OS itself called")
     assert_not_reloaded(page)
 
@@ -85,7 +85,7 @@ def test_typing_choosing_and_scrolling_survive_an_update(opened):
     page.evaluate("document.getElementById('log').scrollTop = 100")
     page.fill("#gs", "half a na")
     server.client.post("/event/log", "the newest line\n", "text/plain", headers=server._headers())
-    expect(page.locator("#log")).to_contain_text("the newest line", timeout=3000)
+    expect(page.locator("#log")).to_contain_text("the newest line", timeout=8000)
     assert page.input_value("#gs") == "half a na"
     assert page.evaluate("document.activeElement.id") == "gs"
     assert not page.is_checked("[data-follows]")
@@ -98,7 +98,7 @@ def test_a_followed_log_stays_at_its_end(opened):
     page.wait_for_selector(LIVE)
     for number in range(2):
         server.client.post("/event/log", f"line {number}\n" * 100, "text/plain", headers=server._headers())
-        expect(page.locator("#log")).to_contain_text(f"line {number}", timeout=3000)
+        expect(page.locator("#log")).to_contain_text(f"line {number}", timeout=8000)
     assert page.evaluate("(l => l.scrollHeight - l.scrollTop - l.clientHeight)(document.getElementById('log'))") < 5
 
 
@@ -110,7 +110,7 @@ def test_power_of_a_machine_arrives_in_the_list_and_focus_stays(opened):
     from datetime import timedelta
 
     machine_actions.record_power(machine, Power.ON, next_in=timedelta())
-    expect(page.locator("tr .pw[data-p=on]")).to_have_count(1, timeout=3000)
+    expect(page.locator("tr .pw[data-p=on]")).to_have_count(1, timeout=8000)
     assert page.evaluate("document.activeElement.textContent") == "node1"
 
 
