@@ -9,7 +9,8 @@
 """
 
 from machines.inventory.exporting import export_csv, export_yaml
-from machines.inventory.planning import Plan, make_plan
+from machines.inventory.plan import Plan
+from machines.inventory.planning import make_plan
 from machines.inventory.problems import InventoryProblem, Problem
 from machines.inventory.reading import read
 from machines.inventory.storing import Result, import_text, store

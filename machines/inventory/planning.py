@@ -1,107 +1,22 @@
-"""What a file would change, field by field, and everything that is wrong with it. Writes nothing."""
+"""Works out what a file would change, field by field, and everything that is wrong with it. Writes nothing."""
 
-import hashlib
-import hmac
-import json
-import uuid as uuid_module
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from ipaddress import ip_interface
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from dodaiweb import keys
 from machines import identity
 from machines.inventory import schema
+from machines.inventory.plan import Entry, Item, Plan
 from machines.inventory.problems import Problem
 from machines.inventory.reading import Cell, Record
 from machines.inventory.schema import Kind
 from machines.inventory.twins import find_twins
+from machines.inventory.values import SKIP, value_of
 from machines.models import BMC_PASSWORD_PURPOSE, Bmc, Disk, Interface, Machine, Site
-from machines.models.history import Changes
 
-YES, NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
 WHILE_HANDLED = {"rack", "unit", "owner", "notes"}  # what may be edited while something is at work on a machine
-
-
-@dataclass
-class Item:
-    """One thing of the file: the row as it would be, and how it differs from what is stored."""
-
-    kind: Kind
-    record: Record
-    row: Any
-    is_new: bool
-    changes: Changes = field(default_factory=dict)
-    password: str | None = None
-
-    @property
-    def attributes(self) -> list[str]:
-        return list(self.changes)
-
-
-@dataclass
-class Entry:
-    """One thing with its parts, as the preview shows it."""
-
-    item: Item
-    parts: list[Item]
-
-    @property
-    def items(self) -> list[Item]:
-        return [self.item, *self.parts]
-
-    @property
-    def is_changed(self) -> bool:
-        return not self.item.is_new and any(item.is_new or item.changes for item in self.items)
-
-
-@dataclass
-class Plan:
-    entries: list[Entry]
-    problems: list[Problem]
-
-    @cached_property
-    def new(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.item.is_new]
-
-    @cached_property
-    def changed(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.is_changed]
-
-    @property
-    def unchanged(self) -> int:
-        return len(self.entries) - len(self.new) - len(self.changed)
-
-    @property
-    def items(self) -> Iterator[Item]:
-        return (item for entry in self.entries for item in entry.items)
-
-    @cached_property
-    def digest(self) -> str:
-        """Names everything that would be written, passwords too, and says nothing of them."""
-        said = [
-            [item.kind.name, item.record.line, item.is_new, str(item.row), item.changes, item.password]
-            for item in self.items
-            if item.is_new or item.changes
-        ]
-        text = json.dumps(said, sort_keys=True)
-        return hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-    def permissions(self) -> set[str]:
-        """What somebody must be allowed to do this. Whose protection changes is for admins, as on a machine's page."""
-        needed = {
-            f"machines.{'add' if item.is_new else 'change'}_{item.kind.model._meta.model_name}"
-            for item in self.items
-            if item.is_new or item.changes
-        }
-        if any(not item.is_new and "protected" in item.changes for item in self.items):
-            needed.add("machines.delete_machine")
-        return needed
 
 
 def make_plan(records: list[Record]) -> Plan:
@@ -219,31 +134,16 @@ class _Planner:
                 for text in words:
                     self._complain(cell.line, cell.column, text)
                 continue
-            if value is not _SKIP:
+            if value is not SKIP:
                 self._set(item, schema.attribute(column), value)
         if item.is_new:
             self._require(item)
 
     def _value(self, kind: Kind, column: str, cell: Cell) -> Any:
-        """The value for the model. Raises ValidationError or ValueError with words."""
-        model_field: Any = kind.model._meta.get_field(schema.attribute(column))
+        """The value for the model, or SKIP. Raises ValidationError or ValueError with words."""
         if column in kind.links:
-            return self._linked(kind.links[column], model_field, cell)
-        if cell.text is None:
-            return model_field.clean(None if model_field.null else model_field.get_default(), None)
-        if kind is schema.INTERFACE and column == "mac":
-            return identity.normal_mac(cell.text)
-        if kind is schema.MACHINE and column == "serial":
-            return identity.normal_serial(cell.text) or _SKIP
-        if kind is schema.MACHINE and column == "uuid":
-            return _system_uuid(cell.text)
-        if model_field.get_internal_type() == "BooleanField":
-            return _yes_or_no(cell.text)
-        if kind is schema.INTERFACE and column == "address":
-            return _address(cell.text)
-        if model_field.choices and cell.text not in dict(model_field.flatchoices):
-            raise ValueError(_("choose one of %(names)s") % {"names": ", ".join(dict(model_field.flatchoices))})
-        return model_field.clean(cell.text, None)
+            return self._linked(kind.links[column], kind.model._meta.get_field(schema.attribute(column)), cell)
+        return value_of(kind, column, cell)
 
     def _linked(self, kind: str, model_field: Any, cell: Cell) -> Any:
         if cell.text is None:
@@ -323,35 +223,9 @@ class _Planner:
         self.problems.append(Problem(line, column, text))
 
 
-_SKIP: Any = object()
-
-
 def _is_practice(item: Item) -> bool:
     site = item.row.site if item.kind is schema.MACHINE and item.row.site_id else None
     return site is not None and site.is_practice
-
-
-def _system_uuid(text: str) -> Any:
-    try:
-        uuid_module.UUID(text)
-    except ValueError as exc:
-        raise ValueError(_("%(text)s is no UUID") % {"text": text}) from exc
-    return identity.normal_uuid(text) or _SKIP
-
-
-def _address(text: str) -> str:
-    try:
-        if "/" not in text:
-            raise ValueError(text)
-        return str(ip_interface(text))
-    except ValueError as exc:
-        raise ValueError(_("%(text)s is no address with prefix, like 10.0.0.7/24") % {"text": text}) from exc
-
-
-def _yes_or_no(text: str) -> bool:
-    if text.lower() not in YES + NO:
-        raise ValueError(_("write yes or no"))
-    return text.lower() in YES
 
 
 def _shown(value: Any) -> str:

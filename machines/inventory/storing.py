@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from machines import doorbell
 from machines.inventory import schema
-from machines.inventory.planning import Item, Plan, make_plan
+from machines.inventory.plan import Item, Plan
+from machines.inventory.planning import make_plan
 from machines.inventory.problems import InventoryProblem, Problem
 from machines.inventory.reading import read
 from machines.models import Machine
