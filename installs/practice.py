@@ -12,6 +12,7 @@ from django.utils.timezone import now
 
 from installs import actions, plan, ramdisk
 from installs.images.intake import add_image
+from installs.lifecycle import State as InstallState
 from installs.models import Image, Install
 from installs.watching import follow
 from lab import control, profiles, tiny
@@ -90,8 +91,12 @@ def prepare(count: int, say: Say) -> None:
     fleet = profiles.profiles(count, settings.DATA)
     machines = [register(profile) for profile in fleet]
     retire_others({machine.name for machine in machines})
-    _inspect([machine for machine in machines if machine.inspected_at is None], say)
-    say(f"{len(machines)} practice server{'s are' if len(machines) != 1 else ' is'} ready.")
+    unseen = _inspect([machine for machine in machines if machine.inspected_at is None], say)
+    servers = f"{len(machines)} practice server{'s' if len(machines) != 1 else ''}"
+    if unseen:
+        say(f"{len(machines) - unseen} of {servers} ready: the pages say why the others could not be inspected.")
+    else:
+        say(f"{servers} ready.")
 
 
 @transaction.atomic
@@ -156,8 +161,8 @@ def _enter_tiny(say: Say) -> None:
     add_image(wanted, name="tiny", unpacked_bytes=built.unpacked_bytes, swap_mib=TINY_SWAP_MIB, say=say)
 
 
-def _inspect(machines: list[Machine], say: Say) -> None:
-    """Look at all of them at once, and wait: each look ends by its own deadlines."""
+def _inspect(machines: list[Machine], say: Say) -> int:
+    """Look at all of them at once, and wait: each look ends by its own deadlines. How many could not be looked at."""
     started: list[Install] = []
     for machine in machines:
         live = Install.objects.live().filter(machine=machine).first()
@@ -167,4 +172,5 @@ def _inspect(machines: list[Machine], say: Say) -> None:
         for _ in follow(install.pk):
             pass
         install.refresh_from_db()
-        say(f"{install.machine.name}: {'inspected' if install.state == 'installed' else install.error}")
+        say(f"{install.machine.name}: {'inspected' if install.state == InstallState.INSTALLED else install.error}")
+    return sum(install.state != InstallState.INSTALLED for install in started)

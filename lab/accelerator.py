@@ -1,4 +1,5 @@
-"""KVM or emulation: decided by a guest that really ran, for /dev/kvm may be there and hang."""
+"""KVM or emulation: decided by a kernel that really booted, for /dev/kvm may be there and hang, or run a boot sector
+and then no kernel."""
 
 import asyncio
 import json
@@ -6,56 +7,84 @@ import logging
 import os
 from pathlib import Path
 
+from installs import ramdisk
+from lab import qemu
 from lab.needs import program
 from lab.profiles import lab_folder
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 8.0
+PROBE_MIB = 256
+LOOK_EVERY_SECONDS = 1.0
 _KVM = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# A boot sector: mov al,0x10; out 0xf4,al; hlt. QEMU's isa-debug-exit then ends with status (0x10 << 1) | 1.
-_SECTOR = bytes.fromhex("b010e6f4f4").ljust(510, b"\0") + b"\x55\xaa"
-_RAN = 0x21
+_BOOTED = b"Kernel panic - not syncing: VFS"  # a kernel that was given no root file system has booted as far as it can
 
 
-async def choose(data: Path) -> str:
-    """`kvm` if a probe guest ran under it since this computer booted, else `tcg`. Takes PROBE_SECONDS at most (and 2
-    more where a hanging probe is slow to die); the outcome is kept until the next boot of this computer."""
-    kept = lab_folder(data) / "accelerator.json"
-    host = _BOOT_ID.read_text().strip()
-    if not os.access(_KVM, os.R_OK | os.W_OK):
+class Accelerator:
+    """What the lab's guests run under: `auto` until it is found, for the probe needs the ramdisk's kernel."""
+
+    def __init__(self, data: Path, name: str = "auto") -> None:
+        self.data = data
+        self.name = name
+        self._probing = asyncio.Lock()
+
+    async def find(self) -> str:
+        """`kvm` if a kernel booted under it, else `tcg`. Takes PROBE_SECONDS at most (and 2 more where a hanging probe
+        is slow to die). That KVM fails is kept until this computer boots again; that it works is tried anew."""
+        async with self._probing:
+            if self.name == "auto" and (found := await self._probe()):
+                self.name = found
+        return "tcg" if self.name == "auto" else self.name
+
+    async def settle(self) -> None:
+        """Find it as soon as there is a ramdisk, so that no server waits for the probe when it is switched on."""
+        while await self.find() and self.name == "auto":
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        log.info("practice servers run under %s", self.name)
+
+    async def _probe(self) -> str | None:
+        """None: there is no kernel to try it with yet."""
+        if not os.access(_KVM, os.R_OK | os.W_OK) or self._is_known_to_fail():
+            return "tcg"
+        if (built := ramdisk.latest("lab", self.data)) is None:
+            return None
+        if await kernel_boots(built.kernel, "kvm"):
+            return "kvm"
+        log.warning("/dev/kvm is there, but no kernel booted under it within %s s: emulating", PROBE_SECONDS)
+        self._kept.write_text(json.dumps({"host": _BOOT_ID.read_text().strip(), "kvm": False}))
         return "tcg"
-    try:
-        known = json.loads(kept.read_text())
-        if known["host"] == host and known["accelerator"] in ("kvm", "tcg"):
-            return str(known["accelerator"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        log.debug("no earlier outcome of the KVM probe: %r", exc)
-    accelerator = "kvm" if await _kvm_works(lab_folder(data) / "probe.img") else "tcg"
-    kept.write_text(json.dumps({"host": host, "accelerator": accelerator}))
-    return accelerator
+
+    def _is_known_to_fail(self) -> bool:
+        try:
+            return bool(json.loads(self._kept.read_text()) == {"host": _BOOT_ID.read_text().strip(), "kvm": False})
+        except (OSError, ValueError) as exc:
+            log.debug("no earlier outcome of the KVM probe: %r", exc)
+            return False
+
+    @property
+    def _kept(self) -> Path:
+        return lab_folder(self.data) / "accelerator.json"
 
 
-async def _kvm_works(sector: Path) -> bool:
-    sector.write_bytes(_SECTOR)
+async def kernel_boots(kernel: Path, accelerator: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether that kernel boots, on a processor as the guests have it, until it misses its root file system."""
     process = await asyncio.create_subprocess_exec(
         "setpriv", "--pdeathsig", "KILL", "--", program("qemu-system-x86_64") or "qemu-system-x86_64",
-        "-accel", "kvm", "-machine", "pc", "-m", "16", "-nodefaults", "-no-user-config", "-display", "none",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-        "-drive", f"if=ide,format=raw,readonly=off,snapshot=on,file={str(sector).replace(',', ',,')}",
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        "-machine", "pc,graphics=off", *qemu.processor(accelerator), "-m", str(PROBE_MIB),
+        "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+        "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
-        return await asyncio.wait_for(process.wait(), PROBE_SECONDS) == _RAN
+        said, _ = await asyncio.wait_for(process.communicate(), seconds)
     except TimeoutError:
-        log.warning("/dev/kvm is there, but a guest did not run under it within %s s: emulating", PROBE_SECONDS)
         process.kill()
         try:
             await asyncio.wait_for(process.wait(), 2)
         except TimeoutError:
-            log.warning("the KVM probe (pid %s) does not die", process.pid)
+            log.warning("the probe of %s (pid %s) does not die", accelerator, process.pid)
         return False
-    finally:
-        sector.unlink(missing_ok=True)
+    return _BOOTED in said

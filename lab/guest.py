@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,7 +51,12 @@ class Guest:
     """All methods belong to one event loop. Power methods wait for one another, in the order they were called."""
 
     def __init__(
-        self, profile: Profile, data: Path, *, cable: Callable[[Profile], qemu.Cable], accelerator: Callable[[], str]
+        self,
+        profile: Profile,
+        data: Path,
+        *,
+        cable: Callable[[Profile], qemu.Cable],
+        accelerator: Callable[[], Awaitable[str]],
     ) -> None:
         self.profile = profile
         self.data = data
@@ -125,11 +130,11 @@ class Guest:
     async def _on(self) -> None:
         if self.is_on:
             return
-        first = self._first()
-        log.info("%s: power on, boots from %s first", self.profile.name, first)
+        accelerator, first = await self._accelerator(), self._first()
+        log.info("%s: power on (%s), boots from %s first", self.profile.name, accelerator, first)
         ours, theirs = socket.socketpair()
         try:
-            self._running = self._start(self._cable(self.profile), first, monitor=theirs)
+            self._running = self._start(self._cable(self.profile), first, accelerator, monitor=theirs)
             await self._running.monitor.open(ours)
             await self._booting()
         except LabError as exc:
@@ -140,10 +145,10 @@ class Guest:
         finally:
             theirs.close()
 
-    def _start(self, cable: qemu.Cable, first: BootOrder, *, monitor: socket.socket) -> _Running:
+    def _start(self, cable: qemu.Cable, first: BootOrder, accelerator: str, *, monitor: socket.socket) -> _Running:
         console, theirs = socket.socketpair()
         command = qemu.command(
-            self.profile, self.data, cable=cable, first=first, accelerator=self._accelerator(),
+            self.profile, self.data, cable=cable, first=first, accelerator=accelerator,
             monitor_fd=monitor.fileno(), console_fd=theirs.fileno(),
         )  # fmt: skip
         with theirs, (self.home / "qemu.log").open("wb") as words:

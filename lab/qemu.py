@@ -91,6 +91,12 @@ def command(
     ]
 
 
+def processor(accelerator: str) -> list[str]:
+    speed = "tcg,tb-size=256" if accelerator == "tcg" else accelerator
+    # Five-level page tables only make emulated memory accesses slower.
+    return ["-accel", speed, "-cpu", "max,la57=off", "-smp", "1"]
+
+
 def _make_disk(path: Path, gib: int) -> None:
     try:
         done = subprocess.run(
@@ -104,12 +110,10 @@ def _make_disk(path: Path, gib: int) -> None:
 
 
 def _machine(profile: Profile, accelerator: str) -> list[str]:
-    speed = "tcg,tb-size=256" if accelerator == "tcg" else accelerator
     return [
         # graphics=off: SeaBIOS, and with it iPXE and GRUB, speak to the serial console as well.
-        *("-machine", f"{profile.chipset},graphics=off", "-accel", speed),
-        # Five-level page tables only make emulated memory accesses slower.
-        *("-cpu", "max,la57=off", "-smp", "1", "-m", str(profile.memory_mib), "-rtc", "base=utc"),
+        *("-machine", f"{profile.chipset},graphics=off", *processor(accelerator)),
+        *("-m", str(profile.memory_mib), "-rtc", "base=utc"),
         *("-uuid", profile.uuid),
         *("-smbios", f"type=1,manufacturer=Dodai,product=Practice server,serial={profile.serial}"),
         *("-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random"),

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 from typing import IO, Any
 
-from lab import accelerator, control, needs
+from lab import control, needs
+from lab.accelerator import Accelerator
 from lab.bmc import GuestBmc
 from lab.console import tail
 from lab.errors import LabError
@@ -30,7 +31,7 @@ async def run(profiles: list[Profile], data: Path, ports: Ports, *, accel: str =
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await lab.start(accel=accel)
-        log.info("the lab runs: %d practice servers, %s", len(profiles), lab.accelerator)
+        log.info("the lab runs: %d practice servers", len(profiles))
         await stop.wait()
     finally:
         await lab.stop()
@@ -41,29 +42,33 @@ class Lab:
         self.profiles = profiles
         self.data = data
         self.ports = ports
-        self.accelerator = "tcg"
+        self.accelerator = Accelerator(data)
         self.native = NativeNetwork(ports)
         self.guests: dict[str, Guest] = {}
         self.problems: dict[str, str] = {}
         self._bmcs: list[GuestBmc] = []
         self._server: asyncio.Server | None = None
         self._lock: IO[str] | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     async def start(self, *, accel: str = "auto") -> None:
         """Bring all up, the guests switched off. A guest whose BMC cannot be had is told of in the status."""
         if missing := [package for package in needs.missing() if package not in needs.missing_for_namespace()]:
             raise LabError(f"the lab needs Debian packages that are missing: apt-get install {' '.join(missing)}")
         self._lock = _lock(self.data)
-        self.accelerator = await accelerator.choose(self.data) if accel == "auto" else accel
+        self.accelerator.name = accel
+        self._settling = asyncio.create_task(self.accelerator.settle())
         await self.native.start([profile for profile in self.profiles if profile.native_pxe])
         for profile in self.profiles:
-            guest = Guest(profile, self.data, cable=self._cable, accelerator=lambda: self.accelerator)
+            guest = Guest(profile, self.data, cable=self._cable, accelerator=self.accelerator.find)
             self.guests[profile.name] = guest
             await self._open_bmc(guest)
         self._server = await control.serve(self.data, self._answer)
 
     async def stop(self) -> None:
         """Leave nothing behind: no guest, no network, no socket."""
+        if self._settling:
+            self._settling.cancel()
         if self._server:
             self._server.close()
             (lab_folder(self.data) / "control.sock").unlink(missing_ok=True)
@@ -80,7 +85,7 @@ class Lab:
         """JSON: the lab and, under `machines`, each server. No passwords."""
         return {
             "pid": os.getpid(),
-            "accelerator": self.accelerator,
+            "accelerator": self.accelerator.name,
             "native_pxe": {"works": self.native.is_up, "reason": self.native.reason},
             "provision_port": self.ports.provision,
             "image_port": self.ports.image,
@@ -104,7 +109,7 @@ class Lab:
             "boot_order": profile.boot_order,
             "boot_override": {"device": override.device, "persistent": override.persistent},
             "native_pxe": not (guest.cable or self._cable(profile)).ipxe_rom,
-            "accelerator": self.accelerator,
+            "accelerator": self.accelerator.name,
             "console": str(guest.console_path),
             "disk": str(guest.home / "disk.qcow2"),
             "problem": self.problems.get(profile.name),
