@@ -92,11 +92,11 @@ def prepare(count: int, say: Say) -> None:
     machines = [register(profile) for profile in fleet]
     retire_others({machine.name for machine in machines})
     unseen = _inspect([machine for machine in machines if machine.inspected_at is None], say)
-    servers = f"{len(machines)} practice server{'s' if len(machines) != 1 else ''}"
+    ready = f"{len(machines)} practice server{'s are' if len(machines) != 1 else ' is'} ready"
     if unseen:
-        say(f"{len(machines) - unseen} of {servers} ready: the pages say why the others could not be inspected.")
+        say(f"{len(machines) - unseen} of {ready}: the pages say why the others could not be inspected.")
     else:
-        say(f"{servers} ready.")
+        say(f"{ready}.")
 
 
 @transaction.atomic

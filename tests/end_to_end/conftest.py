@@ -27,8 +27,8 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstStart
     dodai = Dodai(tmp_path_factory.mktemp("end-to-end") / "data")
     try:
         ready = dodai.start()
-        prepared = dodai.wait_for(r"(\d of )?3 practice servers ready[.:]", seconds=PREPARED_SECONDS)
-        assert prepared[0] == "3 practice servers ready.", dodai.output.read_text()
+        prepared = dodai.wait_for(r"(\d of )?3 practice servers are ready[.:]", seconds=PREPARED_SECONDS)
+        assert prepared[0] == "3 practice servers are ready.", dodai.output.read_text()
         yield FirstStart(dodai, ready["url"], ready["user"], ready["password"])
     finally:
         if dodai.process:
