@@ -7,6 +7,7 @@ a change to the changed page 100 ms. `--postgres` runs a cluster of its own; a U
 """
 
 import argparse
+import gc
 import gzip
 import os
 import statistics
@@ -59,6 +60,7 @@ def _measure(chosen: argparse.Namespace) -> dict[str, float]:
         many_machines.fill(size)
         counted[size] = {path: _queries(client, path) for path in ("/machines/", "/machines/?q=r00&sort=-cluster", "/")}
         print(f"{size:,} machines: queries {counted[size]}", flush=True)
+    gc.freeze()  # as `up` does before it starts the pages
     same = len({tuple(each.values()) for each in counted.values()}) == 1
     print("the same number of queries at every size" if same else "THE NUMBER OF QUERIES GROWS", flush=True)
     figures = _list(client, chosen.runs) | _fleet(client, chosen.runs)
