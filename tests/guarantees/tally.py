@@ -1,0 +1,59 @@
+"""Counting trials, and handing the counts to whoever makes the table of them."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+TABLE = "DODAI_GUARANTEES"  # the file that gets a line of JSON for each test; set for the long form only
+
+
+def is_long() -> bool:
+    return bool(os.environ.get(TABLE))
+
+
+def rounds(short: int, long: int) -> int:
+    """How often to try: `short` in CI, `long` in the long form."""
+    return long if is_long() else short
+
+
+@dataclass
+class Tally:
+    """Trials of one claim. `claim` is its number, as T5; `says` the sentence that the table shows."""
+
+    claim: str
+    says: str
+    seed: int | None = None
+    trials: int = 0
+    failures: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def trial(self, count: int = 1) -> Iterator[None]:
+        """A trial, or `count` of them at once; it failed if it raises."""
+        self.trials += count
+        try:
+            yield
+        except BaseException:
+            self.failures += 1
+            raise
+
+    def close(self, *, test: str, has_failed: bool) -> None:
+        """Write the line. A test that failed outside of its trials has failed once."""
+        if not is_long():
+            return
+        line = {
+            "claim": self.claim,
+            "says": self.says,
+            "test": test,
+            "trials": self.trials,
+            "failures": max(self.failures, int(has_failed)),
+            "seed": self.seed,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "database": os.environ.get("DODAI_DATABASE_URL", "sqlite").partition(":")[0],
+        }
+        with contextlib.closing(open(os.environ[TABLE], "a")) as table:
+            table.write(json.dumps(line) + "\n")
