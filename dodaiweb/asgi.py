@@ -25,6 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATH = "/events/"
 CHECK_SECONDS = 5  # so long a stream outlives the right to read it
 RETRY_MILLISECONDS = 2000
+LARGEST_BODY_BYTES = 32 << 20  # an inventory file has 20 MiB at most, a part of an image less
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -47,7 +48,14 @@ class Pages:
         if scope["type"] == "http" and scope["path"] == PATH:
             await self._events(scope, receive, send)
         else:
-            await self._django(scope, receive, send)
+            await self._page(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Django takes in a whole body before it asks who sent it: nobody may fill the disk with that."""
+        try:
+            await self._django(scope, _limited(receive), send)
+        except _BodyTooLarge:
+            await _refuse(send, 413, b"the body is larger than any page takes\n")
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -87,6 +95,24 @@ class Pages:
         if self._hub is None or self._loop is not loop:
             self._hub, self._loop = Hub(settings.REDIS_URL), loop
         return self._hub
+
+
+class _BodyTooLarge(Exception):
+    """More has come than LARGEST_BODY_BYTES."""
+
+
+def _limited(receive: Receive) -> Receive:
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > LARGEST_BODY_BYTES:
+            raise _BodyTooLarge
+        return message
+
+    return counted
 
 
 @cache
@@ -150,7 +176,11 @@ async def _send(send: Send, body: bytes) -> None:
 
 
 async def _refuse(send: Send, status: int, words: bytes) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),  # what of the body is still to come is not waited for
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": words})
 
