@@ -12,14 +12,14 @@ import random
 import secrets
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Firmware = Literal["bios", "uefi"]
-DiskBus = Literal["virtio", "nvme", "ahci"]
+DiskBus = Literal["virtio", "nvme", "ahci", "usb"]
 BootOrder = Literal["disk", "network"]
 
 MEMORY_MIB = 768  # Debian's initrd and its packed image fit in it; what a guest never touches costs nothing
@@ -28,6 +28,17 @@ BMC_HOST = "127.0.0.1"
 BMC_USER = "admin"
 BMC_PORTS = range(20_000, 30_000)  # above the privileged ports, below Linux's ephemeral ones (32768 and up)
 SERVER_ADDRESS = "10.0.2.100"  # where every guest finds Dodai, whichever of the two networks it is on
+
+
+@dataclass(frozen=True)
+class ExtraDisk:
+    """A disk beside the one that the server boots from. Its file, <name>.raw in the server's folder, holds its bytes
+    as they are; who puts one there before the first start chooses them. Serial numbers may be there twice."""
+
+    name: str
+    serial: str
+    bus: DiskBus
+    size_mib: int = 64
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,15 @@ class Profile:
     memory_mib: int = MEMORY_MIB
     bmc_host: str = BMC_HOST
     bmc_user: str = BMC_USER
+    extra_disks: tuple[ExtraDisk, ...] = ()
+    extra_first: int = 0
+    """How many of them stand before the disk that it boots from, and so get the earlier names from the kernel."""
 
     @property
     def chipset(self) -> Literal["pc", "q35"]:
         """QEMU's machine type: the AHCI controller and the PCIe that UEFI likes come with q35."""
-        return "q35" if self.firmware == "uefi" or self.disk_bus == "ahci" else "pc"
+        buses = {self.disk_bus, *(disk.bus for disk in self.extra_disks)}
+        return "q35" if self.firmware == "uefi" or "ahci" in buses else "pc"
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,13 @@ def profiles(count: int, data: Path) -> list[Profile]:
         return [_profile(number, fleet) for number in range(1, count + 1)]
 
 
+def give_disks(name: str, data: Path, disks: Sequence[ExtraDisk], *, extra_first: int = 0) -> None:
+    """Put these disks, and no others, beside the one that the server has; a lab that starts from now on has them so."""
+    with _fleet(data) as fleet:
+        kept = fleet["guests"].setdefault(name, {})
+        kept["extra_disks"], kept["extra_first"] = [asdict(disk) for disk in disks], extra_first
+
+
 def folder(profile: Profile, data: Path) -> Path:
     """Where the server keeps disk.qcow2, console.log, qemu.log, vars.fd (UEFI) and bmc.json."""
     return lab_folder(data) / profile.name
@@ -98,7 +120,7 @@ def guest_urls(provision_port: int, image_port: int) -> tuple[str, str]:
 def _profile(number: int, fleet: dict[str, Any]) -> Profile:
     name, kind = f"practice-{number}", _KINDS[(number - 1) % len(_KINDS)]
     kept = fleet["guests"].setdefault(name, {})
-    if not kept:
+    if "bmc_port" not in kept:
         kept.update(bmc_port=_free_port(fleet), bmc_password=secrets.token_hex(8))  # IPMI allows at most 20 bytes
     digest = hashlib.sha256(f"{fleet['seed']} {name}".encode()).hexdigest()
     return Profile(
@@ -113,6 +135,8 @@ def _profile(number: int, fleet: dict[str, Any]) -> Profile:
         bmc_password=kept["bmc_password"],
         boot_order=kind.boot_order,
         native_pxe=kind.native_pxe,
+        extra_disks=tuple(ExtraDisk(**disk) for disk in kept.get("extra_disks", ())),
+        extra_first=kept.get("extra_first", 0),
     )
 
 

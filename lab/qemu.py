@@ -1,14 +1,16 @@
 """One practice server's hardware: its files and its QEMU command line."""
 
+import itertools
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.needs import OVMF_CODE, OVMF_VARS, program
-from lab.profiles import SERVER_ADDRESS, BootOrder, Profile, folder, guest_urls
+from lab.profiles import SERVER_ADDRESS, BootOrder, DiskBus, ExtraDisk, Profile, folder, guest_urls
 
 NIC_PATH = "/machine/peripheral/nic0"
 DISK_PATH = "/machine/peripheral/disk0"
@@ -59,7 +61,7 @@ def boot_indexes(first: BootOrder, *, own_firmware: bool) -> dict[str, int]:
 
 
 def make_files(profile: Profile, data: Path) -> None:
-    """The disk and, for UEFI, the firmware's variables: made once, kept from then on. Raises LabError."""
+    """The disks and, for UEFI, the firmware's variables: made once, kept from then on. Raises LabError."""
     home = folder(profile, data)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     disk = home / "disk.qcow2"
@@ -67,10 +69,19 @@ def make_files(profile: Profile, data: Path) -> None:
         new = disk.with_suffix(".new")
         _make_disk(new, profile.disk_gib)
         new.replace(disk)
+    for extra in profile.extra_disks:
+        path = extra_file(home, extra)
+        if not path.exists():
+            path.touch(mode=0o600)
+            os.truncate(path, extra.size_mib << 20)
     variables = home / "vars.fd"
     if profile.firmware == "uefi" and not variables.exists():
         shutil.copyfile(OVMF_VARS, variables.with_suffix(".new"))
         variables.with_suffix(".new").replace(variables)
+
+
+def extra_file(home: Path, disk: ExtraDisk) -> Path:
+    return home / f"{disk.name}.raw"
 
 
 def command(
@@ -88,7 +99,7 @@ def command(
         *("-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console"),
         *_firmware(profile, folder(profile, data)),
         *_network_card(profile, cable, first),
-        *_disk(profile, cable, first, folder(profile, data) / "disk.qcow2"),
+        *_disks(profile, cable, first, folder(profile, data)),
     ]
 
 
@@ -140,13 +151,44 @@ def _network_card(profile: Profile, cable: Cable, first: BootOrder) -> list[str]
     return ["-netdev", cable.netdev, "-device", card if cable.ipxe_rom else f"{card},romfile="]
 
 
-def _disk(profile: Profile, cable: Cable, first: BootOrder, path: Path) -> list[str]:
+def _disks(profile: Profile, cable: Cable, first: BootOrder, home: Path) -> list[str]:
+    """In the order in which the kernel finds them. Only the one that the server boots from has a place there."""
     index = boot_indexes(first, own_firmware=not cable.ipxe_rom)[DISK_PATH]
-    device = {"virtio": "virtio-blk-pci", "nvme": "nvme", "ahci": "ide-hd,bus=ide.0"}[profile.disk_bus]
-    return [
-        *("-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={_escape(path)}"),
-        *("-device", f"{device},id=disk0,drive=disk,serial={profile.disk_serial},bootindex={index}"),
+    root = f"serial={profile.disk_serial},bootindex={index}"
+    disks = [
+        _Disk(disk.bus, disk.name, "raw", extra_file(home, disk), f"serial={disk.serial}")
+        for disk in profile.extra_disks
     ]
+    disks.insert(profile.extra_first, _Disk(profile.disk_bus, "disk", "qcow2", home / "disk.qcow2", root))
+    words = ["-device", "qemu-xhci,id=usb"] if any(disk.bus == "usb" for disk in disks) else []
+    sata = itertools.count()
+    return words + [word for disk in disks for word in disk.words(sata)]
+
+
+@dataclass(frozen=True)
+class _Disk:
+    """One disk on QEMU's command line; its device is called <name>0."""
+
+    bus: DiskBus
+    name: str
+    format: str
+    path: Path
+    options: str
+
+    def words(self, sata_ports: Iterator[int]) -> list[str]:
+        backend = f"if=none,id={self.name},format={self.format},cache=unsafe,discard=unmap,file={_escape(self.path)}"
+        device = f"{self._device(sata_ports)},id={self.name}0,drive={self.name},{self.options}"
+        return ["-drive", backend, "-device", device]
+
+    def _device(self, sata_ports: Iterator[int]) -> str:
+        match self.bus:
+            case "virtio":
+                return "virtio-blk-pci"
+            case "ahci":
+                return f"ide-hd,bus=ide.{next(sata_ports)}"
+            case "usb":
+                return "usb-storage,bus=usb.0,removable=on"
+        return "nvme"
 
 
 def _escape(path: Path) -> str:

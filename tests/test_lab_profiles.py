@@ -7,7 +7,7 @@ import pytest
 
 from lab import needs, qemu
 from lab.console import KEEP_BYTES, TRIM_BYTES, CappedLog, tail
-from lab.profiles import Profile, folder, guest_urls, profiles
+from lab.profiles import ExtraDisk, Profile, folder, give_disks, guest_urls, profiles
 
 TCG = {"accelerator": "tcg", "monitor_fd": 7, "console_fd": 8}
 
@@ -130,3 +130,31 @@ def test_a_console_that_never_stops_keeps_its_last_mebibyte(tmp_path: Path):
 
 def test_the_tail_of_a_console_that_is_not_there_is_empty(tmp_path: Path):
     assert tail(tmp_path / "console.log", 10) == b""
+
+
+EXTRA = [
+    ExtraDisk("stick", "STICK", "usb"), ExtraDisk("one", "SSD", "ahci"), ExtraDisk("two", "SSD", "ahci"),
+    ExtraDisk("fast", "FAST", "nvme"),
+]  # fmt: skip
+
+
+def test_further_disks_are_kept_and_stand_where_they_were_put(tmp_path: Path):
+    give_disks("practice-1", tmp_path, EXTRA, extra_first=3)
+    [profile] = profiles(1, tmp_path)
+    assert (profile.extra_disks, profile.chipset) == (tuple(EXTRA), "q35")
+    serials = re.findall(
+        r"serial=([\w-]+)(?:,bootindex=\d)?(?= |$)", command_of(profile, tmp_path).partition("nic0")[2]
+    )
+    assert serials == ["STICK", "SSD", "SSD", profile.disk_serial, "FAST"]
+    assert re.findall(r"bus=(ide\.\d|usb\.0)", command_of(profile, tmp_path)) == ["usb.0", "ide.0", "ide.1"]
+
+
+def test_the_bytes_of_a_further_disk_are_whoever_put_them_there(tmp_path: Path):
+    give_disks("practice-1", tmp_path, EXTRA[:2])
+    [profile] = profiles(1, tmp_path)
+    home = folder(profile, tmp_path)
+    home.mkdir()
+    (home / "stick.raw").write_bytes(b"mine")
+    qemu.make_files(profile, tmp_path)
+    assert (home / "stick.raw").read_bytes() == b"mine"
+    assert (home / "one.raw").stat().st_size == 64 << 20

@@ -27,8 +27,8 @@ KMOD_NAMES = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")
 
 LAB_MODULES = (
     "af_packet ahci ata_generic ata_piix crc32c_generic crc32c_intel dm_mod e1000 e1000e efivarfs ext4 ipmi_devintf "
-    "ipmi_si ipmi_ssif loop md_mod nls_ascii nls_cp437 nls_iso8859-1 nls_utf8 nvme overlay raid1 sd_mod squashfs vfat "
-    "virtio_balloon virtio_blk virtio_net virtio_pci virtio_rng virtio_scsi xfs"
+    "ipmi_si ipmi_ssif loop md_mod nls_ascii nls_cp437 nls_iso8859-1 nls_utf8 nvme overlay raid1 sd_mod squashfs "
+    "usb_storage vfat virtio_balloon virtio_blk virtio_net virtio_pci virtio_rng virtio_scsi xfs xhci_pci"
 ).split()
 
 # Folders below kernel/ of the module tree.
