@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dodaiweb.options import ROOT
 from dodaiweb.testing import postgres
@@ -16,12 +17,12 @@ from dodaiweb.testing import postgres
 Environment = Callable[[], AbstractContextManager[Mapping[str, str]]]
 
 
-def _plain() -> AbstractContextManager[Mapping[str, str]]:
+def on_sqlite() -> AbstractContextManager[Mapping[str, str]]:
     return nullcontext({})
 
 
 @contextmanager
-def _on_postgres() -> Iterator[Mapping[str, str]]:
+def on_postgres() -> Iterator[Mapping[str, str]]:
     with postgres.cluster() as url:
         yield {"DODAI_DATABASE_URL": url}
 
@@ -34,7 +35,7 @@ class Stage:
     command: tuple[str, ...]
     limit_seconds: int = 300
     is_quick: bool = True  # `test --fast` runs it
-    environment: Environment = _plain
+    environment: Environment = on_sqlite
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ STAGES = (
     Stage("checks", ("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
     Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1000),
-    Stage("tests on PostgreSQL", _pytest("--only-database"), 600, is_quick=False, environment=_on_postgres),
+    Stage("tests on PostgreSQL", _pytest("--only-database"), 600, is_quick=False, environment=on_postgres),
     Stage("lab", _pytest("-m", "lab"), 1400, is_quick=False),
     Stage("browser", _pytest("-m", "browser"), 800, is_quick=False),
 )
@@ -70,12 +71,12 @@ def chosen(*, fast: bool, pytest_arguments: Sequence[str]) -> list[Stage]:
     return [stage for stage in STAGES if stage.is_quick or not fast]
 
 
-def run(stage: Stage) -> Result:
-    """Run one stage with its words on the terminal; never longer than its limit."""
+def run(stage: Stage, told: Mapping[str, str] = MappingProxyType({})) -> Result:
+    """Run one stage with its words on the terminal, never longer than its limit; `told`: variables beside its own."""
     started = time.monotonic()
     try:
         with stage.environment() as environment:
-            problem = _run(stage, environment)
+            problem = _run(stage, {**environment, **told})
     except postgres.PostgresProblem as error:
         problem = str(error)
     return Result(stage.name, problem, time.monotonic() - started)

@@ -1,17 +1,43 @@
+import contextlib
+import inspect
+import os
+import re
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.guarantees.tally import Tally
+from tests.guarantees.tally import Tally, is_long, write
 
-_FAILED = pytest.StashKey[bool]()
+_OUTCOME = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    if report.when == "call":
+        item.stash[_OUTCOME] = report.outcome
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the long form: say what there is and what is going to be run; leave out tests of other claims."""
+    if not is_long():
+        return
+    counting = [item for item in items if "guarantee" in getattr(item, "fixturenames", ())]
+    chosen = [item for item in counting if _is_asked_for(item)]
+    for item in counting:
+        write({"found": item.nodeid, "is_chosen": item in chosen})
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def _is_asked_for(item: pytest.Item) -> bool:
+    """A test whose claims do not stand in its own lines is run: it may count those."""
+    claims = set(re.findall(r"\bguarantee\(\s*\"(\w+)\"", inspect.getsource(item.function)))  # type: ignore[attr-defined]
+    wanted = set(os.environ.get("DODAI_GUARANTEES_ONLY", "").split())
+    return not wanted or not claims or bool(claims & wanted)
 
 
 @pytest.fixture
@@ -24,5 +50,24 @@ def guarantee(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tally]]:
         return tallies[-1]
 
     yield begin
+    outcome = request.node.stash.get(_OUTCOME, "interrupted")
     for tally in tallies:
-        tally.close(test=request.node.nodeid, has_failed=request.node.stash.get(_FAILED, False))
+        if outcome in ("passed", "failed"):  # one that was skipped or interrupted has shown nothing
+            tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=_accelerator(request))
+
+
+def _accelerator(request: pytest.FixtureRequest) -> str:
+    """What the practice servers of a lab test ran under, as seen now; empty if none is on."""
+    if not request.node.get_closest_marker("lab"):
+        return ""
+    found = {"tcg": "emulated processor", "kvm": "KVM"}
+    seen = {name for name in found for line in _qemus() if f"-accel\0{name}".encode() in line}
+    return " and ".join(found[name] for name in sorted(seen))
+
+
+def _qemus() -> list[bytes]:
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes())
+    return [line for line in lines if b"qemu-system" in line.partition(b"\0")[0]]

@@ -1,6 +1,5 @@
 """Counting trials, and handing the counts to whoever makes the table of them."""
 
-import contextlib
 import json
 import os
 import time
@@ -41,7 +40,7 @@ class Tally:
             self.failures += 1
             raise
 
-    def close(self, *, test: str, has_failed: bool) -> None:
+    def close(self, *, test: str, has_failed: bool, accelerator: str = "") -> None:
         """Write the line. A test that failed outside of its trials has failed once."""
         if not is_long():
             return
@@ -54,6 +53,12 @@ class Tally:
             "seed": self.seed,
             "seconds": round(time.monotonic() - self.started, 1),
             "database": os.environ.get("DODAI_DATABASE_URL", "sqlite").partition(":")[0],
+            "accelerator": accelerator,
         }
-        with contextlib.closing(open(os.environ[TABLE], "a")) as table:
-            table.write(json.dumps(line) + "\n")
+        write(line)
+
+
+def write(line: dict[str, object]) -> None:
+    """One line more for whoever makes the table."""
+    with open(os.environ[TABLE], "a") as table:
+        table.write(json.dumps(line) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from dodaiweb.testing import needs, stages
+from dodaiweb.testing import guarantees, needs, stages
 from dodaiweb.testing.stages import Result, Stage
 
 
@@ -23,10 +23,28 @@ class Command(BaseCommand):
         parser = argparse.ArgumentParser(prog="manage.py test", description=self.help)
         self.add_arguments(parser)
         known, others = parser.parse_known_args(argv[2:])
+        if known.guarantees is not None:
+            self.guarantees(known.guarantees + others, minutes=known.minutes)
         self.handle(fast=known.fast, pytest_arguments=others)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--fast", action="store_true", help="leave out PostgreSQL, the lab and the browser")
+        parser.add_argument(
+            "--guarantees", nargs="*", metavar="CLAIM",
+            help="instead: the long form of tests/guarantees, or of some claims (T5 D10); writes docs/guarantees.md",
+        )  # fmt: skip
+        parser.add_argument("--minutes", type=float, default=240, help="of --guarantees, at most (240)")
+
+    def guarantees(self, claims: Sequence[str], *, minutes: float) -> None:
+        """Ends the program: exit code 1 if a test failed or was not run."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        needs.install_missing()
+        try:
+            sys.exit(0 if guarantees.run(claims, minutes=minutes, say=self._say) else 1)
+        except guarantees.GuaranteesProblem as problem:
+            sys.exit(str(problem))
+        except KeyboardInterrupt:
+            sys.exit("Interrupted; what had been started has ended, and the table is as it was.")
 
     def handle(self, *args: str, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -42,11 +60,14 @@ class Command(BaseCommand):
             self.stdout.write("Debian packages are missing (the line for apt is at the top); some tests need them.")
         sys.exit(any(result.problem for result in results))
 
+    def _say(self, words: str) -> None:
+        self.stdout.write(words)
+        self.stdout.flush()
+
     def _run(self, chosen: Sequence[Stage]) -> list[Result]:
         results = []
         for number, stage in enumerate(chosen, start=1):
-            self.stdout.write(f"\n=== {number}/{len(chosen)} {stage.name} ".ljust(100, "="))
-            self.stdout.flush()
+            self._say(f"\n=== {number}/{len(chosen)} {stage.name} ".ljust(100, "="))
             results.append(stages.run(stage))
         return results
 

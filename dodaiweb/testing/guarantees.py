@@ -1,0 +1,144 @@
+"""`manage.py test --guarantees`: the long form of tests/guarantees, and the table that it writes."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dodaiweb.options import ROOT
+from dodaiweb.testing import figures, stages
+from dodaiweb.testing.figures import Figure
+from dodaiweb.testing.stages import Stage
+
+FOLDER = ROOT / "tests" / "guarantees"
+_CLAIM = re.compile(r"[A-Z]{1,4}\d{1,3}")
+_CALL = re.compile(r"\bguarantee\(\s*\"([A-Z]{1,4}\d{1,3})\"")
+# Stage, arguments of pytest, where it runs.
+_STAGES: tuple[tuple[str, tuple[str, ...], Callable[[], AbstractContextManager[Mapping[str, str]]]], ...] = (
+    ("SQLite", ("-m", "not lab and not browser"), stages.on_sqlite),
+    ("PostgreSQL", ("--only-database",), stages.on_postgres),
+    ("lab", ("-m", "lab"), stages.on_sqlite),
+)
+
+
+class GuaranteesProblem(Exception):
+    """What was asked for cannot be run; the text says what can."""
+
+
+@dataclass
+class Told:
+    """What the tests of one stage wrote down (tests/guarantees/conftest.py)."""
+
+    problem: str
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    found: set[str] = field(default_factory=set)
+    chosen: set[str] = field(default_factory=set)
+
+    @property
+    def not_run(self) -> list[str]:
+        """Tests that were to be run, and counted nothing."""
+        return sorted(self.chosen - {figure["test"] for figure in self.figures})
+
+
+def run(claims: Sequence[str], *, minutes: float, say: Callable[[str], None]) -> bool:
+    """Run what counts trials of `claims` (all if none is named) for `minutes` at most, and write the table.
+
+    False if a test failed or was not run; `say` has been told which. Raises GuaranteesProblem.
+    """
+    files = files_of(claims)
+    ends = time.monotonic() + minutes * 60
+    told: dict[str, Told] = {}
+    for number, (name, arguments, environment) in enumerate(_STAGES):
+        share = int((ends - time.monotonic()) / (len(_STAGES) - number))
+        say(f"\n=== {name}: {share / 60:.0f} minutes at most ".ljust(100, "="))
+        command = ("-m", "pytest", "-p", "no:cacheprovider", *arguments, *files)
+        told[name] = _stage(Stage(name, command, max(1, share), environment=environment), claims)
+    figures.write(_merged(told))
+    return _summarise(told, say)
+
+
+def files_of(claims: Sequence[str]) -> list[str]:
+    """The files whose text names one of the claims; the whole folder if none is asked for."""
+    if odd := [claim for claim in claims if not _CLAIM.fullmatch(claim)]:
+        raise GuaranteesProblem(f"A claim is named like T5 or D10, not {odd[0]!r}.")
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(FOLDER.rglob("test_*.py"))}
+    found = [path for path, text in texts.items() if any(f'"{claim}"' in text for claim in claims)]
+    if claims and not found:
+        known = sorted({claim for text in texts.values() for claim in _CALL.findall(text)}, key=figures._order)
+        raise GuaranteesProblem(f"No test counts trials of {', '.join(claims)}. There are: {', '.join(known)}.")
+    return found or [str(FOLDER.relative_to(ROOT))]
+
+
+def _stage(stage: Stage, claims: Sequence[str]) -> Told:
+    with tempfile.TemporaryDirectory(prefix="dodai-guarantees-") as folder:
+        lines = Path(folder) / "lines"
+        told = {"DODAI_GUARANTEES": str(lines), "DODAI_GUARANTEES_ONLY": " ".join(claims)}
+        result = stages.run(stage, told)
+        text = lines.read_text() if lines.exists() else ""
+    nothing_to_do = {"exit code 5", "ran no test"}  # no test of these files is of this stage
+    return _read(text, "" if result.problem in nothing_to_do else result.problem)
+
+
+def _read(text: str, problem: str) -> Told:
+    told = Told(problem)
+    for line in map(json.loads, text.splitlines()):
+        if "found" not in line:
+            told.figures.append(line)
+            continue
+        told.found.add(line["found"])
+        if line["is_chosen"]:
+            told.chosen.add(line["found"])
+    return told
+
+
+def _merged(told: Mapping[str, Told]) -> list[Figure]:
+    where = _this_computer()
+    new = [_figure(line, stage, where) for stage, said in told.items() for line in said.figures]
+    return figures.merged(figures.read(), new, found={stage: said.found for stage, said in told.items()})
+
+
+def _figure(line: dict[str, Any], stage: str, where: str) -> Figure:
+    known = {name: line[name] for name in ("claim", "says", "test", "trials", "failures", "seed", "seconds")}
+    processor = f", {line['accelerator']}" if line.get("accelerator") else ""
+    return Figure(**known, stage=stage, ran_on=where + processor)
+
+
+def _this_computer() -> str:
+    """Python 3.11, 2 cores, 2026-11-22, 50af004"""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"Python {python}, {len(os.sched_getaffinity(0))} cores, {datetime.now(UTC):%Y-%m-%d}, {_commit()}"
+
+
+def _commit() -> str:
+    """Its short name, `+` if a file that is kept was changed since."""
+    try:
+        name = _git("rev-parse", "--short", "HEAD")
+        return f"{name}+" if _git("status", "--porcelain", "--untracked-files=no") else name
+    except (OSError, subprocess.SubprocessError):
+        return "no commit"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.strip()
+
+
+def _summarise(told: Mapping[str, Told], say: Callable[[str], None]) -> bool:
+    say("\n" + "=" * 99)
+    for stage, said in told.items():
+        trials = sum(line["trials"] for line in said.figures)
+        failures = sum(line["failures"] for line in said.figures)
+        say(f"{stage:<12}{trials:>12,} trials, {failures:,} failed   {said.problem or 'ok'}")
+        for test in said.not_run:
+            say(f"{'':<12}not run to its end: {test}")
+    say("docs/guarantees.md and docs/guarantees.jsonl are written.")
+    return not any(said.problem or said.not_run for said in told.values())
