@@ -3,13 +3,15 @@
 from functools import wraps
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
@@ -19,8 +21,30 @@ from dodaiweb.views import login
 
 ROLES = ("viewer", "operator", "admin")
 
-admin.site.unregister(Dashboard)
-admin.site.unregister(User)
+VERBS = {
+    "add": _("Can add %(what)s"), "change": _("Can change %(what)s"),
+    "delete": _("Can delete %(what)s"), "view": _("Can view %(what)s"),
+}  # fmt: skip
+
+for model in (Dashboard, Group, User):
+    admin.site.unregister(model)
+
+
+class PermissionsField(forms.ModelMultipleChoiceField):
+    """Says in the reader's language what the database keeps in English."""
+
+    def label_from_instance(self, permission: Permission) -> str:
+        kind = permission.content_type
+        verb, _joint, model = permission.codename.partition("_")
+        is_stock = verb in VERBS and model == kind.model
+        words = VERBS[verb] % {"what": kind.name} if is_stock else gettext(permission.name)
+        return f"{kind} | {words}"
+
+
+@admin.register(Group)
+class Groups(GroupAdmin):
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, form_class=PermissionsField, **kwargs)
 
 
 @admin.register(User)
@@ -64,6 +88,8 @@ class Users(UserAdmin):
             number = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
             kept = Q(user=asked.number(number))  # saving takes nobody out of others
             kwargs["queryset"] = Group.objects.filter(Q(name__in=ROLES) | kept).distinct()
+        if db_field.name == "user_permissions":
+            kwargs["form_class"] = PermissionsField
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

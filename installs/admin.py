@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from installs.models import Image, SshKey
 
@@ -16,8 +17,11 @@ class ImageAdmin(admin.ModelAdmin):
     readonly_fields = ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")
     fieldsets = (
         (None, {"fields": ("name", "retired_at")}),
-        ("File", {"fields": ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")}),
-        ("Layout", {"fields": ("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib", "min_memory_mib", "kernel_args")}),
+        (_("File"), {"fields": ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")}),
+        (
+            _("Layout"),
+            {"fields": ("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib", "min_memory_mib", "kernel_args")},
+        ),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

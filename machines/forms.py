@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from machines.models import Bmc, Credentials
 
@@ -11,11 +12,13 @@ class WriteOnlyPassword(forms.ModelForm):
     """A password field that is never filled; left empty it changes nothing. The model seals it."""
 
     password = forms.CharField(
-        required=False, strip=False, max_length=128,
+        label=_("password"), required=False, strip=False, max_length=128,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted and never shown. Left empty it stays as it is.",
+        help_text=_("Stored encrypted and never shown. Left empty it stays as it is."),
     )  # fmt: skip
-    forget_password = forms.BooleanField(required=False, help_text="Remove the stored password")
+    forget_password = forms.BooleanField(
+        label=_("forget the password"), required=False, help_text=_("Remove the stored password")
+    )
 
     def save(self, commit: bool = True) -> Any:
         if self.cleaned_data.get("forget_password"):

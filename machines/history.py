@@ -5,29 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from machines.models import Bmc, Disk, Interface, Machine
 from machines.models.history import ADDED, REMOVED, SECRET
 
-NAMES = {
-    "name": gettext_lazy("name"), "site": gettext_lazy("site"), "type": gettext_lazy("type"),
-    "cluster": gettext_lazy("cluster"), "rack": gettext_lazy("rack"), "unit": gettext_lazy("unit"),
-    "serial": gettext_lazy("serial number"), "uuid": gettext_lazy("system UUID"), "owner": gettext_lazy("owner"),
-    "notes": gettext_lazy("notes"), "state": gettext_lazy("state"),
-    "protected": gettext_lazy("protected"), "machine": gettext_lazy("machine"),
-    "driver": gettext_lazy("power driver"), "host": gettext_lazy("address"), "port": gettext_lazy("port"),
-    "system_id": gettext_lazy("system"), "credentials": gettext_lazy("credentials"),
-    "username": gettext_lazy("user name"), "mac": gettext_lazy("MAC"), "is_pxe": gettext_lazy("boots from the network"),
-    "address": gettext_lazy("address"), "gateway": gettext_lazy("gateway"), "dns": gettext_lazy("name servers"),
-    "switch": gettext_lazy("switch"), "switch_port": gettext_lazy("switch port"), "wwn": gettext_lazy("WWN"),
-    "is_root": gettext_lazy("installs go there"), "password_sealed": gettext_lazy("password"),
-    "vid": gettext_lazy("VLAN number"), "vlan": gettext_lazy("VLAN"), "colour": gettext_lazy("colour"),
-    "provision_url": gettext_lazy("provisioning URL"), "image_url": gettext_lazy("image URL"),
-    "boot_order": gettext_lazy("boot order"), "local_boot": gettext_lazy("boot from its disk"),
-    "kernel_args": gettext_lazy("kernel arguments"),
-}  # fmt: skip
 LONGEST_VALUE = 60
 
 
@@ -66,6 +49,14 @@ def words_of(row: Any) -> str:
     return f"{subject}: {changes}" if subject else changes
 
 
+def name_of(model: Any, column: str) -> str:
+    """What a column is called in the reader's language; one that no longer exists keeps its own name."""
+    try:
+        return str(model._meta.get_field(column).verbose_name)
+    except FieldDoesNotExist:
+        return column
+
+
 def _newest(rows: Any, limit: int) -> Any:
     return rows.order_by("-history_date", "-history_id")[:limit]
 
@@ -90,7 +81,7 @@ def _changes(row: Any) -> Iterator[str]:
             yield _("password changed")
         else:
             old, new = (_value(value) for value in values)
-            yield f"{NAMES.get(column, column)} {old} → {new}"
+            yield f"{name_of(row.instance_type, column)} {old} → {new}"
 
 
 def _value(text: str) -> str:

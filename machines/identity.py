@@ -3,6 +3,8 @@
 import re
 import uuid as uuid_module
 
+from django.utils.translation import gettext as _
+
 # What boards carry when nobody filled the field in; such a value identifies nothing.
 JUNK_SERIALS = frozenset(
     text.lower()
@@ -34,9 +36,10 @@ def normal_mac(text: str) -> str:
     if len(digits) == 14 and digits.startswith("01"):  # ARP hardware type 1 in front, as PXELINUX writes it
         digits = digits[2:]
     if not MAC.match(digits):
-        raise BadIdentity(f"{text!r} is no MAC address: write six pairs of hexadecimal digits, like 52:54:00:12:34:56")
+        words = _("%(value)s is no MAC address: write six pairs of hexadecimal digits, like 52:54:00:12:34:56")
+        raise BadIdentity(words % {"value": repr(text)})
     if int(digits[:2], 16) & 1 or digits == "0" * 12:
-        raise BadIdentity(f"{text!r} is a group or empty address, no network card has it")
+        raise BadIdentity(_("%(value)s is a group or empty address, no network card has it") % {"value": repr(text)})
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
 
 

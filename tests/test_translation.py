@@ -121,6 +121,17 @@ def test_pages_and_python_are_both_read(tmp_path):
     assert found == {(("On",), None), (("one", "%(count)s of them"), None), (("Off",), None), (("Free",), "disk")}
 
 
+def test_templates_of_the_admin_are_read_and_a_tag_that_cannot_be_is_refused(tmp_path):
+    folder = tmp_path / "templates" / "django"
+    folder.mkdir(parents=True)
+    (folder / "a.html").write_text('<b>{% translate "Back" %}</b>{% load i18n %}{% trans_x %}')
+    assert keys(translation.extracted(tmp_path)) == {(("Back",), None)}
+    for text in ("{% translate 'Back' %}", "{% blocktranslate %}Back{% endblocktranslate %}", '{% trans "Back" %}'):
+        (folder / "a.html").write_text(text)
+        with pytest.raises(ValueError, match=r"a\.html:1"):
+            translation.extracted(tmp_path)
+
+
 def test_a_changed_sentence_loses_its_translation_instead_of_guessing(tmp_path):
     sources(tmp_path, '{{ _("Switch it on") }}')
     made = translation.update("ja", root=tmp_path)

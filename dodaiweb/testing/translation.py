@@ -3,6 +3,7 @@
 For developers: needs Babel. What runs needs neither it nor gettext's programs: the compiled .mo is in the repository.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parent.parent.parent
 LANGUAGES = ("ja",)  # English is the source
 PLACES = {
-    "templates/pages": ("*.html", "*.json", "*.txt"), "dodaiweb": ("*.py",), "machines": ("*.py",),
-    "installs": ("*.py",), "lab": ("*.py",),
+    "templates/pages": ("*.html", "*.json", "*.txt"), "templates/django": ("*.html",),
+    "dodaiweb": ("*.py",), "machines": ("*.py",), "installs": ("*.py",), "lab": ("*.py",),
 }  # fmt: skip
 SINGLE, PLURAL, CONTEXT, BOTH = None, (1, 2), ((1, "c"), 2), ((1, "c"), 2, 3)
 KEYWORDS = {
@@ -27,6 +28,10 @@ KEYWORDS = {
 }  # fmt: skip
 # As dodaiweb/pages.py sets them: they decide which blanks are part of a message.
 JINJA = {"newstyle_gettext": "true", "trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}
+DJANGO_TAG = re.compile(r"""{%-? *translate "([^"]*)" *%}""")
+UNREAD_TAG = re.compile(r"""{%-? *(?:trans|blocktrans|blocktranslate)\b|{%-? *translate (?!"[^"]*" *%})""")
+Message = tuple[int, str | tuple[str, ...], str | None]
+"""Line, one text or the forms of a plural, context."""
 # Both dates would change with every run and say nothing that git does not.
 DATED = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -38,10 +43,9 @@ def folder(language: str, *, root: Path = ROOT) -> Path:
 def extracted(root: Path = ROOT) -> Catalog:
     """Every message that pages and Python have, each with the files it stands in."""
     catalog = Catalog(project="dodai", fuzzy=False)
-    for path, method, options in _sources(root):
+    for path, found in _messages(root):
         name = str(path.relative_to(root))
-        found = extract_from_file(method, path, keywords=KEYWORDS, options=options)
-        for line, message, _comments, context in found:
+        for line, message, context in found:
             catalog.add(message, locations=[(name, line)], context=context)
     return catalog
 
@@ -78,11 +82,25 @@ def untranslated(catalog: Catalog) -> list[str]:
     return [_forms(m.id)[0] for m in catalog if m.id and (m.fuzzy or not all(_forms(m.string)))]
 
 
-def _sources(root: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
+def _messages(root: Path) -> Iterator[tuple[Path, list[Message]]]:
     for place, patterns in PLACES.items():
         for path in sorted(path for pattern in patterns for path in (root / place).rglob(pattern)):
-            is_python = path.suffix == ".py"
-            yield path, "python" if is_python else "jinja2.ext:babel_extract", {} if is_python else JINJA
+            yield path, list(_of_django(path) if place == "templates/django" else _of_babel(path))
+
+
+def _of_babel(path: Path) -> Iterator[Message]:
+    method, options = ("python", {}) if path.suffix == ".py" else ("jinja2.ext:babel_extract", JINJA)
+    for line, message, _comments, context in extract_from_file(method, path, keywords=KEYWORDS, options=options):
+        yield line, message, context
+
+
+def _of_django(path: Path) -> Iterator[Message]:
+    """The one tag that templates of the admin use. Another one is refused, so that no sentence is left out."""
+    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if UNREAD_TAG.search(text):
+            raise ValueError(f'{path}:{line}: write it as {{% translate "..." %}}, which can be collected')
+        for message in DJANGO_TAG.findall(text):
+            yield line, message, None
 
 
 def _forms(text: str | Sequence[str] | None) -> tuple[str, ...]:

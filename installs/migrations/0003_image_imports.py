@@ -62,6 +62,8 @@ class Migration(migrations.Migration):
                 ('image', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='imports', to='installs.image')),
             ],
             options={
+                'verbose_name': 'image import',
+                'verbose_name_plural': 'image imports',
                 'ordering': ['-pk'],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['receiving', 'waiting', 'running'])), fields=('name',), name='one_live_import_per_name')],
             },

@@ -46,6 +46,8 @@ class Migration(migrations.Migration):
                 ('cluster', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='notice_targets', to='machines.cluster')),
             ],
             options={
+                'verbose_name': 'notice target',
+                'verbose_name_plural': 'notice targets',
                 'ordering': ['name'],
             },
         ),
@@ -67,6 +69,8 @@ class Migration(migrations.Migration):
                 ('target', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notices', to='installs.noticetarget')),
             ],
             options={
+                'verbose_name': 'notice',
+                'verbose_name_plural': 'notices',
                 'ordering': ['-pk'],
             },
         ),
@@ -81,6 +85,8 @@ class Migration(migrations.Migration):
                 ('notice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='installs.notice')),
             ],
             options={
+                'verbose_name': 'delivery attempt',
+                'verbose_name_plural': 'delivery attempts',
                 'ordering': ['-pk'],
             },
         ),

@@ -5,11 +5,12 @@ import re
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from machines.models import KERNEL_ARGS
 
-SHA256 = RegexValidator(r"^[0-9a-f]{64}$", "A SHA-256 digest has 64 hexadecimal digits.")
+SHA256 = RegexValidator(r"^[0-9a-f]{64}$", _("A SHA-256 digest has 64 hexadecimal digits."))
 
 KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
 
@@ -27,26 +28,26 @@ class Image(models.Model):
         EXT4 = "ext4", _("ext4 file system")
         TAR_ZST = "tar.zst", _("tar archive, zstd")
 
-    name = models.CharField(max_length=63, unique=True)
-    method = models.SlugField(default="file-tree")
-    kind = models.CharField(max_length=10, choices=Kind)
-    sha256 = models.CharField("SHA-256", max_length=64, validators=[SHA256])
-    size_bytes = models.PositiveBigIntegerField(help_text="Of the file")
-    unpacked_bytes = models.PositiveBigIntegerField(help_text="Of the tree on the disk")
-    min_memory_mib = models.PositiveIntegerField(default=0)
-    kernel_args = models.CharField(max_length=255, blank=True, validators=[KERNEL_ARGS])
-    root_mib = models.PositiveIntegerField("root (MiB)", default=0, help_text="0: what the others leave")
-    swap_mib = models.PositiveIntegerField("swap (MiB)", default=0)
-    ephemeral_mib = models.PositiveIntegerField("ephemeral (MiB)", default=0)
-    kdump_mib = models.PositiveIntegerField("kdump (MiB)", default=0)
-    retired_at = models.DateTimeField(null=True, blank=True, help_text="No new installs since")
+    name = models.CharField(_("name"), max_length=63, unique=True)
+    method = models.SlugField(_("method"), default="file-tree")
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    sha256 = models.CharField(_("SHA-256"), max_length=64, validators=[SHA256])
+    size_bytes = models.PositiveBigIntegerField(_("size in bytes"), help_text=_("Of the file"))
+    unpacked_bytes = models.PositiveBigIntegerField(_("unpacked, in bytes"), help_text=_("Of the tree on the disk"))
+    min_memory_mib = models.PositiveIntegerField(_("needs memory (MiB)"), default=0)
+    kernel_args = models.CharField(_("kernel arguments"), max_length=255, blank=True, validators=[KERNEL_ARGS])
+    root_mib = models.PositiveIntegerField(_("root (MiB)"), default=0, help_text=_("0: what the others leave"))
+    swap_mib = models.PositiveIntegerField(_("swap (MiB)"), default=0)
+    ephemeral_mib = models.PositiveIntegerField(_("ephemeral (MiB)"), default=0)
+    kdump_mib = models.PositiveIntegerField(_("kdump (MiB)"), default=0)
+    retired_at = models.DateTimeField(_("retired"), null=True, blank=True, help_text=_("No new installs since"))
     deleted_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
         help_text="Kept for the history of machines that had it; the file is gone",
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("added"), auto_now_add=True)
 
     # Where it came from, and what a look into it found (installs/images/contract); `recipe` is of what was built here.
     imported_by = models.CharField(max_length=150, blank=True, editable=False)
@@ -57,6 +58,8 @@ class Image(models.Model):
     objects = ImageQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("image")
+        verbose_name_plural = _("images")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -107,6 +110,8 @@ class ImageImport(models.Model):
     again_at = models.DateTimeField(null=True, help_text="Not before, after a try that failed")
 
     class Meta:
+        verbose_name = _("image import")
+        verbose_name_plural = _("image imports")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -127,11 +132,12 @@ class ImageImport(models.Model):
 class SshKey(models.Model):
     """A public key that every installed machine accepts for root."""
 
-    name = models.CharField(max_length=63, unique=True)
-    public_key = models.TextField()
+    name = models.CharField(_("name"), max_length=63, unique=True)
+    public_key = models.TextField(_("public key"))
 
     class Meta:
-        verbose_name = "SSH key"
+        verbose_name = _("SSH key")
+        verbose_name_plural = _("SSH keys")
 
     def __str__(self) -> str:
         return self.name
@@ -140,8 +146,11 @@ class SshKey(models.Model):
         parts = self.public_key.split()
         if len(parts) < 2 or parts[0] not in KEY_TYPES or not re.fullmatch(r"[A-Za-z0-9+/=]{40,}", parts[1]):
             raise ValidationError(
-                {"public_key": f"Paste one line of a .pub file; it begins with {KEY_TYPES[0]} or the like."}
+                {
+                    "public_key": gettext("Paste one line of a .pub file; it begins with %(kind)s or the like.")
+                    % {"kind": KEY_TYPES[0]}
+                }
             )
         if "\n" in self.public_key.strip():
-            raise ValidationError({"public_key": "One key a row, please: this has several lines."})
+            raise ValidationError({"public_key": _("One key a row, please: this has several lines.")})
         self.public_key = self.public_key.strip()

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from installs.lifecycle import ENDED, GOING_ON, LIVE, State
 from installs.models.images import Image
@@ -100,6 +101,8 @@ class Install(models.Model):
     objects = InstallQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("install")
+        verbose_name_plural = _("installs")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -148,6 +151,10 @@ class Boot(models.Model):
     boot_id = models.CharField(max_length=36, blank=True)
     script_at = models.DateTimeField(null=True)
     installer_hash = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - several may be empty
+
+    class Meta:
+        verbose_name = _("network boot")
+        verbose_name_plural = _("network boots")
 
     def __str__(self) -> str:
         return f"boot {self.pk} of install {self.install_id}"

@@ -35,6 +35,8 @@ class NoticeTarget(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("notice target")
+        verbose_name_plural = _("notice targets")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -87,6 +89,8 @@ class Notice(models.Model):
     objects = NoticeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -110,6 +114,8 @@ class NoticeTry(models.Model):
     result = models.CharField(max_length=300)
 
     class Meta:
+        verbose_name = _("delivery attempt")
+        verbose_name_plural = _("delivery attempts")
         ordering = ["-pk"]
 
     def __str__(self) -> str:

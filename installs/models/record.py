@@ -5,6 +5,7 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from installs.models.install import Install
 
@@ -34,6 +35,8 @@ class Event(models.Model):
     repeated = models.PositiveIntegerField(default=0)
 
     class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(
@@ -55,6 +58,8 @@ class LogChunk(models.Model):
     text = models.TextField()
 
     class Meta:
+        verbose_name = _("log")
+        verbose_name_plural = _("logs")
         ordering = ["pk"]
 
     def __str__(self) -> str:

@@ -16,5 +16,9 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('sealed', models.TextField()),
             ],
+            options={
+                'verbose_name': 'proof of the key',
+                'verbose_name_plural': 'proofs of the key',
+            },
         ),
     ]

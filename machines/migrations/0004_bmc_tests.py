@@ -24,6 +24,8 @@ class Migration(migrations.Migration):
                 ("findings", models.JSONField(default=list)),
             ],
             options={
+                'verbose_name': 'check-up',
+                'verbose_name_plural': 'check-ups',
                 "ordering": ["-asked_at"],
                 "constraints": [
                     models.UniqueConstraint(

@@ -5,6 +5,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from dodaiweb import keys
 from machines import bmc_words
@@ -27,14 +28,15 @@ def power_drivers() -> list[tuple[str, str]]:
 class Credentials(models.Model):
     """A user and password that several BMCs share."""
 
-    name = models.CharField(max_length=63, unique=True)
-    username = models.CharField(max_length=64)
-    password_sealed = models.TextField(blank=True, editable=False)
+    name = models.CharField(_("name"), max_length=63, unique=True)
+    username = models.CharField(_("user name"), max_length=64)
+    password_sealed = models.TextField(_("password"), blank=True, editable=False)
 
     history = InventoryHistory("name", "username")
 
     class Meta:
-        verbose_name_plural = "credentials"
+        verbose_name = _("credentials")
+        verbose_name_plural = _("credentials")
 
     def __str__(self) -> str:
         return self.name
@@ -50,14 +52,20 @@ class Credentials(models.Model):
 class Bmc(models.Model):
     """How to reach the management controller of a machine."""
 
-    machine = models.OneToOneField(Machine, models.CASCADE, related_name="bmc")
-    driver = models.CharField(max_length=20, choices=power_drivers)
-    host = models.CharField(max_length=255, blank=True)
-    port = models.PositiveIntegerField(default=623, validators=[MinValueValidator(1), MaxValueValidator(65535)])
-    system_id = models.CharField(max_length=63, blank=True, help_text="Which system, on a BMC that has several")
-    credentials = models.ForeignKey(Credentials, models.PROTECT, null=True, blank=True, related_name="bmcs")
-    username = models.CharField(max_length=64, blank=True)
-    password_sealed = models.TextField(blank=True, editable=False)
+    machine = models.OneToOneField(Machine, models.CASCADE, related_name="bmc", verbose_name=_("machine"))
+    driver = models.CharField(_("power driver"), max_length=20, choices=power_drivers)
+    host = models.CharField(_("address"), max_length=255, blank=True)
+    port = models.PositiveIntegerField(
+        _("port"), default=623, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    system_id = models.CharField(
+        _("system"), max_length=63, blank=True, help_text=_("Which system, on a BMC that has several")
+    )
+    credentials = models.ForeignKey(
+        Credentials, models.PROTECT, null=True, blank=True, related_name="bmcs", verbose_name=_("credentials")
+    )
+    username = models.CharField(_("user name"), max_length=64, blank=True)
+    password_sealed = models.TextField(_("password"), blank=True, editable=False)
 
     # What Test BMC found, and what the driver uses from then on.
     tested_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -69,7 +77,8 @@ class Bmc(models.Model):
     history = InventoryHistory("machine", "driver", "host", "port", "system_id", "credentials", "username")
 
     class Meta:
-        verbose_name = "BMC"
+        verbose_name = _("BMC")
+        verbose_name_plural = _("BMCs")
         constraints = [
             models.UniqueConstraint(
                 fields=["driver", "host", "port", "system_id"], condition=~Q(host=""), name="bmc_is_of_one_machine"

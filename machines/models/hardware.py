@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from machines import identity
 from machines.models.history import InventoryHistory
@@ -22,17 +23,22 @@ def validate_mac(value: str) -> None:
 class Interface(models.Model):
     """A network card of a machine."""
 
-    machine = models.ForeignKey(Machine, models.CASCADE, related_name="interfaces")
-    mac = models.CharField("MAC", max_length=17, unique=True, validators=[validate_mac])
-    name = models.CharField(max_length=31, blank=True)
-    is_pxe = models.BooleanField("boots from the network", default=False)
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="interfaces", verbose_name=_("machine"))
+    mac = models.CharField(_("MAC"), max_length=17, unique=True, validators=[validate_mac])
+    name = models.CharField(_("name"), max_length=31, blank=True)
+    is_pxe = models.BooleanField(_("boots from the network"), default=False)
     address = models.CharField(
-        max_length=49, blank=True, help_text="Static address with prefix, like 10.0.0.7/24; empty: DHCP"
+        _("address"),
+        max_length=49,
+        blank=True,
+        help_text=_("Static address with prefix, like 10.0.0.7/24; empty: DHCP"),
     )
-    gateway = models.GenericIPAddressField(null=True, blank=True)
-    dns = models.CharField(max_length=255, blank=True, help_text="Name servers, separated by commas")
-    switch = models.CharField(max_length=63, blank=True)
-    switch_port = models.CharField(max_length=63, blank=True)
+    gateway = models.GenericIPAddressField(_("gateway"), null=True, blank=True)
+    dns = models.CharField(
+        _("name servers"), max_length=255, blank=True, help_text=_("Name servers, separated by commas")
+    )
+    switch = models.CharField(_("switch"), max_length=63, blank=True)
+    switch_port = models.CharField(_("switch port"), max_length=63, blank=True)
     speed_mbps = models.PositiveIntegerField(null=True, blank=True, editable=False)
     has_link = models.BooleanField(null=True, blank=True, editable=False)
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -40,6 +46,8 @@ class Interface(models.Model):
     history = InventoryHistory("machine", "mac", "name", "is_pxe", "address", "gateway", "dns", "switch", "switch_port")
 
     class Meta:
+        verbose_name = _("network card")
+        verbose_name_plural = _("network cards")
         ordering = ["-is_pxe", "mac"]
         constraints = [
             models.UniqueConstraint(fields=["machine"], condition=Q(is_pxe=True), name="one_pxe_interface_per_machine"),
@@ -56,14 +64,16 @@ class Interface(models.Model):
 class Disk(models.Model):
     """A disk of a machine; those marked `is_root` are where the OS goes (one today, more for RAID later)."""
 
-    machine = models.ForeignKey(Machine, models.CASCADE, related_name="disks")
-    serial = models.CharField(max_length=127, blank=True)
-    wwn = models.CharField("WWN", max_length=191, blank=True)  # NVMe's own form has 140 characters
-    size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
-    model = models.CharField(max_length=127, blank=True)
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="disks", verbose_name=_("machine"))
+    serial = models.CharField(_("serial number"), max_length=127, blank=True)
+    wwn = models.CharField(_("WWN"), max_length=191, blank=True)  # NVMe's own form has 140 characters
+    size_bytes = models.PositiveBigIntegerField(_("size in bytes"), null=True, blank=True)
+    model = models.CharField(_("model"), max_length=127, blank=True)
     transport = models.CharField(max_length=15, blank=True)
-    path = models.CharField(max_length=63, blank=True, help_text="Where Linux last saw it; never used to choose it")
-    is_root = models.BooleanField(default=False)
+    path = models.CharField(
+        _("path"), max_length=63, blank=True, help_text=_("Where Linux last saw it; never used to choose it")
+    )
+    is_root = models.BooleanField(_("installs go there"), default=False)
     is_rotational = models.BooleanField(default=False)
     is_removable = models.BooleanField(default=False)
     signatures = models.JSONField(default=list, blank=True)
@@ -72,6 +82,8 @@ class Disk(models.Model):
     history = InventoryHistory("machine", "serial", "wwn", "is_root")
 
     class Meta:
+        verbose_name = _("disk")
+        verbose_name_plural = _("disks")
         ordering = ["-is_root", "path", "serial"]
         constraints = [
             models.UniqueConstraint(
@@ -86,16 +98,18 @@ class Disk(models.Model):
 class Sighting(models.Model):
     """A boot request of a MAC that no machine in the inventory has. It was sent to its own disk."""
 
-    mac = models.CharField(max_length=17, unique=True)
-    first_seen_at = models.DateTimeField(default=now)
-    last_seen_at = models.DateTimeField(default=now)
-    count = models.PositiveIntegerField(default=1)
-    address = models.GenericIPAddressField(null=True)
-    platform = models.CharField(max_length=15, blank=True)
-    serial = models.CharField(max_length=127, blank=True)
-    uuid = models.CharField(max_length=36, blank=True)
+    mac = models.CharField(_("MAC"), max_length=17, unique=True)
+    first_seen_at = models.DateTimeField(_("first seen"), default=now)
+    last_seen_at = models.DateTimeField(_("last seen"), default=now)
+    count = models.PositiveIntegerField(_("boot requests"), default=1)
+    address = models.GenericIPAddressField(_("address"), null=True)
+    platform = models.CharField(_("platform"), max_length=15, blank=True)
+    serial = models.CharField(_("serial number"), max_length=127, blank=True)
+    uuid = models.CharField(_("system UUID"), max_length=36, blank=True)
 
     class Meta:
+        verbose_name = _("sighting")
+        verbose_name_plural = _("sightings")
         ordering = ["-last_seen_at"]
 
     def __str__(self) -> str:

@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from machines import identity
 from machines.lifecycle import State
@@ -22,33 +24,36 @@ POWER_IS_STALE_AFTER = timedelta(minutes=3)
 
 
 class BootOrder(models.TextChoices):
-    DISK = "disk", "Disk first; the network once, for an install"
-    NETWORK = "network", "Network first for ever; Dodai sends it to its disk"
+    DISK = "disk", _("Disk first; the network once, for an install")
+    NETWORK = "network", _("Network first for ever; Dodai sends it to its disk")
 
 
 class LocalBoot(models.TextChoices):
-    AUTO = "auto", "By firmware: exit 1 on UEFI, first disk on BIOS"
-    EXIT = "exit", "exit (plain)"
-    EXIT_1 = "exit1", "exit 1"
-    SANBOOT = "sanboot", "sanboot first disk"
+    AUTO = "auto", _("By firmware: exit 1 on UEFI, first disk on BIOS")
+    EXIT = "exit", _("exit (plain)")
+    EXIT_1 = "exit1", _("exit 1")
+    SANBOOT = "sanboot", _("sanboot first disk")
 
 
 class MachineType(models.Model):
     """What machines of one model have in common: how they boot."""
 
-    name = models.CharField(max_length=63, unique=True)
-    boot_order = models.CharField(max_length=10, choices=BootOrder, default=BootOrder.DISK)
-    local_boot = models.CharField(max_length=10, choices=LocalBoot, default=LocalBoot.AUTO)
+    name = models.CharField(_("name"), max_length=63, unique=True)
+    boot_order = models.CharField(_("boot order"), max_length=10, choices=BootOrder, default=BootOrder.DISK)
+    local_boot = models.CharField(_("boot from its disk"), max_length=10, choices=LocalBoot, default=LocalBoot.AUTO)
     kernel_args = models.CharField(
+        _("kernel arguments"),
         max_length=255,
         blank=True,
         validators=[KERNEL_ARGS],
-        help_text="Added to the installer's and the OS's kernel, like console=ttyS1,115200n8",
+        help_text=_("Added to the installer's and the OS's kernel, like console=ttyS1,115200n8"),
     )
 
     history = InventoryHistory("name", "boot_order", "local_boot", "kernel_args")
 
     class Meta:
+        verbose_name = _("machine type")
+        verbose_name_plural = _("machine types")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -72,19 +77,25 @@ class MachineQuerySet(models.QuerySet["Machine"]):
 
 
 class Machine(models.Model):
-    name = models.CharField(max_length=63, unique=True, validators=[HOST_NAME])
-    state = models.CharField(max_length=12, choices=State, default=State.NEW, editable=False)
-    site = models.ForeignKey(Site, models.PROTECT, related_name="machines")
-    type = models.ForeignKey(MachineType, models.PROTECT, null=True, blank=True, related_name="machines")
-    cluster = models.ForeignKey(Cluster, models.SET_NULL, null=True, blank=True, related_name="machines")
-    rack = models.CharField(max_length=31, blank=True)
-    unit = models.PositiveSmallIntegerField(null=True, blank=True)
-    serial = models.CharField(max_length=127, blank=True)
-    uuid = models.CharField("system UUID", max_length=36, blank=True)
-    owner = models.CharField(max_length=127, blank=True)
-    notes = models.TextField(blank=True)
-    protected = models.BooleanField(default=False, help_text="Nothing may be installed here or switched off.")
-    image_name = models.CharField("installed image", max_length=127, blank=True, editable=False)
+    name = models.CharField(_("name"), max_length=63, unique=True, validators=[HOST_NAME])
+    state = models.CharField(_("state"), max_length=12, choices=State, default=State.NEW, editable=False)
+    site = models.ForeignKey(Site, models.PROTECT, related_name="machines", verbose_name=_("site"))
+    type = models.ForeignKey(
+        MachineType, models.PROTECT, null=True, blank=True, related_name="machines", verbose_name=_("type")
+    )
+    cluster = models.ForeignKey(
+        Cluster, models.SET_NULL, null=True, blank=True, related_name="machines", verbose_name=_("cluster")
+    )
+    rack = models.CharField(_("rack"), max_length=31, blank=True)
+    unit = models.PositiveSmallIntegerField(_("unit"), null=True, blank=True)
+    serial = models.CharField(_("serial number"), max_length=127, blank=True)
+    uuid = models.CharField(_("system UUID"), max_length=36, blank=True)
+    owner = models.CharField(_("owner"), max_length=127, blank=True)
+    notes = models.TextField(_("notes"), blank=True)
+    protected = models.BooleanField(
+        _("protected"), default=False, help_text=_("Nothing may be installed here or switched off.")
+    )
+    image_name = models.CharField(_("installed image"), max_length=127, blank=True, editable=False)
 
     handled_by = models.CharField(
         max_length=63, blank=True, editable=False, help_text="What is at work on it now, like an install: hands off"
@@ -95,7 +106,7 @@ class Machine(models.Model):
 
     # What inspection found, in the shape of the ramdisk's facts; the inventory's own values stand in the columns.
     facts = models.JSONField(default=dict, blank=True, editable=False)
-    inspected_at = models.DateTimeField(null=True, blank=True, editable=False)
+    inspected_at = models.DateTimeField(_("inspected"), null=True, blank=True, editable=False)
 
     power_state = models.CharField(max_length=10, choices=Power.choices(), default=Power.UNKNOWN, editable=False)
     power_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -111,6 +122,8 @@ class Machine(models.Model):
     )
 
     class Meta:
+        verbose_name = _("machine")
+        verbose_name_plural = _("machines")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint("serial", condition=~Q(serial=""), name="serial_is_of_one_machine"),
@@ -127,8 +140,8 @@ class Machine(models.Model):
             ),
         ]  # fmt: skip
         permissions = [
-            ("operate_machine", "Can switch machines on and off and inspect them"),
-            ("install_machine", "Can install machines, which wipes disks"),
+            ("operate_machine", gettext_noop("Can switch machines on and off and inspect them")),
+            ("install_machine", gettext_noop("Can install machines, which wipes disks")),
         ]
 
     def __str__(self) -> str:
@@ -174,10 +187,15 @@ class Machine(models.Model):
         value = identity.normal_uuid(self.uuid)
         if self.uuid and not value:
             raise ValidationError(
-                {"uuid": f"{self.uuid!r} is no UUID, or one that many machines carry: leave it empty."}
+                {
+                    "uuid": gettext("%(value)s is no UUID, or one that many machines carry: leave it empty.")
+                    % {"value": repr(self.uuid)}
+                }
             )
         if value:
             twin = Machine.objects.exclude(pk=self.pk).filter(uuid=identity.swapped_uuid(value)).first()
             if twin:
-                raise ValidationError({"uuid": f"{twin.name} has this UUID in the other byte order."})
+                raise ValidationError(
+                    {"uuid": gettext("%(name)s has this UUID in the other byte order.") % {"name": twin.name}}
+                )
         return value

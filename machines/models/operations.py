@@ -1,9 +1,9 @@
 """What is asked of machines, and signs of life of the processes that do it."""
 
-
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from machines.models.machine import Machine
 
@@ -29,6 +29,8 @@ class PowerCommand(models.Model):
     message = models.CharField(max_length=500, blank=True)
 
     class Meta:
+        verbose_name = _("power command")
+        verbose_name_plural = _("power commands")
         ordering = ["-asked_at"]
         constraints = [
             models.UniqueConstraint(
@@ -50,6 +52,10 @@ class Beat(models.Model):
     boot_id = models.CharField(max_length=36, blank=True)
     boot_seconds = models.FloatField(default=0, help_text="CLOCK_BOOTTIME, which no clock step moves")
 
+    class Meta:
+        verbose_name = _("sign of life")
+        verbose_name_plural = _("signs of life")
+
     def __str__(self) -> str:
         return self.name
 
@@ -64,6 +70,8 @@ class Checkup(models.Model):
     findings = models.JSONField(default=list)
 
     class Meta:
+        verbose_name = _("check-up")
+        verbose_name_plural = _("check-ups")
         ordering = ["-asked_at"]
         constraints = [
             models.UniqueConstraint(models.Value(1), condition=Q(ended_at=None), name="one_live_checkup"),
@@ -77,6 +85,10 @@ class KeyProof(models.Model):
     """A known text sealed with the key of this database: a wrong key is noticed before it writes anything."""
 
     sealed = models.TextField()
+
+    class Meta:
+        verbose_name = _("proof of the key")
+        verbose_name_plural = _("proofs of the key")
 
     def __str__(self) -> str:
         return "proof of the key"

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from dodaiweb import keys
 
@@ -16,6 +17,10 @@ class InventoryUpload(models.Model):
     file_name = models.CharField(max_length=255)
     sealed = models.TextField()
     created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name = _("inventory file")
+        verbose_name_plural = _("inventory files")
 
     def __str__(self) -> str:
         return self.file_name

@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from machines import inventory
-from machines.history import NAMES
+from machines.history import name_of
 from machines.inventory import uploads
 from machines.inventory.reading import BIGGEST_FILE_BYTES, decode
 from machines.inventory.storing import Changed
@@ -121,7 +121,7 @@ def _show(request: HttpRequest, kept: InventoryUpload, *, status: int = 200) -> 
     missing = sorted(name for name in plan.permissions() if not request.user.has_perm(name))
     values = {
         "kept": kept, "plan": plan, "shown": SHOWN, "minutes": int(uploads.KEPT_FOR.total_seconds() // 60),
-        "missing": [name.rpartition("_")[2] for name in missing], "kinds": KINDS, "names": NAMES,
+        "missing": [name.rpartition("_")[2] for name in missing], "kinds": KINDS, "name_of": name_of,
     }  # fmt: skip
     return render(request, "machines/import_preview.html", values, status=422 if plan.problems else status)
 
