@@ -190,6 +190,9 @@ if given := os.environ.get("DODAI_MANY_INSTALLS"):
         sys.exit(f"DODAI_MANY_INSTALLS is {given!r}: write a number from 1 to 1000")
     MANY_INSTALLS = int(given)
 
+# Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
+OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]
+
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 
 LOGGING = {

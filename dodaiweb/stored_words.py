@@ -11,6 +11,8 @@ from functools import cache, lru_cache
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _
 
+from installs.digests import FACTS
+
 FORMS = (
     # how installs end: installs/ending.py, sweep.py, flow.py, actions.py
     _("The machine is off."),
@@ -47,6 +49,10 @@ FORMS = (
     _("the kernel that asks is not the one that fetched the script"),
     _("the grant of this attempt was given to an earlier boot of the machine; start a new attempt"),
     _("%(name)s: it was protected after the install was planned."),
+    _("%(name)s: %(fact)s changed after the plan was approved."),
+    _("%(name)s is a computer that Dodai itself runs on (%(fact)s): nothing is done to it."),
+    _("the stored plan"),
+    *FACTS.values(),
     _("%(name)s: serial number is %(found)s, the inventory says %(entered)s."),
     _("%(name)s: system UUID is %(found)s, the inventory says %(entered)s."),
     _("%(name)s: network card %(mac)s of the inventory is not in this machine."),

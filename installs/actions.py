@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs import ending, plan
+from installs import digests, ending, plan
 from installs.lifecycle import ENDED, State
 from installs.methods import METHODS
 from installs.models import Event, Image, Install, add_event
@@ -71,9 +71,9 @@ def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: i
             made: Plan = make_plan(fresh)
             if not made.is_possible:
                 raise Refused(" ".join(made.problems))
-            if approved is not None and approved != made.digest:
-                words = _("%(name)s or the image has changed since this plan was shown: look at the new plan.")
-                raise Refused(words % {"name": fresh.name})
+            if approved is not None and (facts := digests.changed(approved, made.parts)):
+                words = _("%(name)s: %(what)s changed since this plan was shown: look at the new plan.")
+                raise Refused(words % {"name": fresh.name, "what": ", ".join(facts)})
             install = _create(made, by=by, retry_of=retry_of)
     except IntegrityError as exc:
         winner = Install.objects.live().filter(machine=machine).first()

@@ -22,6 +22,8 @@ CAUSES = {
     "image": _("the image lacks what an install needs"),
     "no-first-boot": _("installed, but the OS did not call"),
     "no-netboot": _("did not boot from the network"),
+    "own-host": _("Dodai itself runs there"),
+    "plan": _("changed after its plan was approved"),
     "power-lost": _("went off by itself"),
     "protected": _("protected meanwhile"),
     "script": _("a command of the installer failed"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import tokens
+from installs import ending, tokens, untouchable
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Boot, Event, Install, add_alert, add_event
@@ -92,6 +92,11 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
         )
         install = running.first()
         if install is None:
+            return None
+        cause, error = untouchable.why(install.machine)
+        if cause:
+            if install.granted_at is None:
+                ending.stop_locked(install, cause=cause, error=error)
             return None
         said = set(install.events.filter(kind=Event.Kind.MACHINE).values_list("name", flat=True))
         if not METHODS[install.method].boots_ramdisk(said):

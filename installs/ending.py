@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import lifecycle
+from installs import lifecycle, untouchable
 from installs.claim import Claim, ClaimLost
 from installs.lifecycle import State
 from installs.methods import METHODS
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 STOPPING_MAY_TAKE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=1)
 DETAIL_CHARACTERS = 8000
+LEFT_ALONE = ("identity", *untouchable.CAUSES)
 
 
 def stop(
@@ -112,9 +113,9 @@ def receive_late(install: Install, name: str) -> str:
 def _must_be_off(install: Install, cause: str) -> bool:
     """Whether something that may still write could run: a ramdisk of ours that has not asked for its restart.
 
-    A machine whose identity was wrong is left alone: our BMC may be another machine's.
+    A machine whose identity was wrong is left alone: our BMC may be another machine's. So is one that nobody may touch.
     """
-    if not install.boots.exists() or (cause == "identity" and install.granted_at is None):
+    if not install.boots.exists() or (cause in LEFT_ALONE and install.granted_at is None):
         return False
     return not install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists()
 

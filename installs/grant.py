@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import ending, tokens
+from installs import binding, ending, tokens
 from installs.lifecycle import State
 from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import lock, save
-from machines import identity
+from machines import identity, own_hosts
 from machines.facts import Facts, FoundDisk
 from machines.models import Machine
 
@@ -86,6 +86,10 @@ def _difference(install: Install, facts: Facts, disk: FoundDisk) -> tuple[str, s
     machine = install.machine
     if machine.protected:
         return "protected", "it was protected after the install was planned"
+    if own := own_hosts.why(machine):
+        return "own-host", own.rstrip(".")
+    if fact := binding.changed_fact(install):
+        return "plan", f"{fact} changed after the plan was approved"
     return _identity_difference(machine, facts) or _disk_difference(install.plan["disk"], facts, disk) or ("", "")
 
 

@@ -1,7 +1,5 @@
 """What an install would do, worked out before anybody says yes, and frozen when somebody does."""
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,16 +7,24 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from installs import ramdisk, reach
+from installs import digests, ramdisk, reach
 from installs.methods import METHODS
 from installs.models import Image, Install
-from machines import lifecycle
+from machines import lifecycle, own_hosts
 from machines.models import Disk, Machine
 
 MIB = 1 << 20
 BOOT_PARTITIONS_BYTES = 66 * MIB  # BIOS boot, ESP and alignment
 PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
 FREE_SHARE = 1.05  # a file system needs some room of its own
+PARTS = {
+    "machine": ("attempt", "identity", "boot_order", "machine_was", "restarts_itself", "is_used"),
+    "disk": ("disk",),
+    "image": ("image", "method", "image_kernel_args"),
+    "layout": ("layout",),
+    "way": (),  # and whatever else a plan holds
+}
+"""Which fact of a digest each entry of a frozen plan belongs to."""
 LAB_ARGS, REAL_ARGS = "console=tty0 console=ttyS0,115200n8", "console=ttyS0,115200n8 console=tty0"
 
 
@@ -43,7 +49,11 @@ class Plan:
     @property
     def digest(self) -> str:
         """Names exactly this plan: who approves a page that has grown old approves nothing."""
-        return hashlib.sha256(json.dumps(self.frozen, sort_keys=True).encode()).hexdigest()
+        return digests.digest(self.parts)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return parts_of(self.frozen)
 
     @property
     def needs_typed_name(self) -> bool:
@@ -73,15 +83,26 @@ def for_install(machine: Machine, image: Image) -> Plan:
     layout = _layout(image, disk, problems)
     if disk and disk.signatures:
         warnings.append(_("The disk carries %(what)s: all of it will be lost.") % {"what": ", ".join(_kinds(disk))})
+    because = _why_typed(machine, disk)
     frozen = _common(machine, problems) | {
         "method": image.method,
-        "image": _image_words(machine, image),
-        "disk": {"serial": disk.serial, "wwn": disk.wwn, "size_bytes": disk.size_bytes} if disk else None,
+        "image": image_facts(machine, image),
+        "disk": disk_facts(disk) if disk else None,
         "layout": layout,
         "image_kernel_args": image.kernel_args,
+        "is_used": bool(because),
     }
-    because = _why_typed(machine, disk)
     return Plan(machine, image, image.method, disk, problems, warnings, frozen, typed_because=because)
+
+
+def parts_of(frozen: dict[str, Any]) -> dict[str, Any]:
+    """A frozen plan by the facts that a digest can name. The number of its attempt is no part of what was approved."""
+    attempt = {name: value for name, value in frozen.get("attempt", {}).items() if name != "id"}
+    by_fact: dict[str, Any] = {fact: {"attempt": attempt} if fact == "machine" else {} for fact in PARTS}
+    for key, value in frozen.items():
+        if key != "attempt":
+            by_fact[next((fact for fact, keys in PARTS.items() if key in keys), "way")][key] = value
+    return by_fact
 
 
 def for_inspection(machine: Machine) -> Plan:
@@ -89,6 +110,16 @@ def for_inspection(machine: Machine) -> Plan:
     warnings = [_("The machine will be switched off.")] if machine.state == lifecycle.State.IN_USE else []
     frozen = _common(machine, problems) | {"method": "inspect"}
     return Plan(machine, None, "inspect", None, problems, warnings, frozen)
+
+
+def identity_of(machine: Machine) -> dict[str, Any]:
+    """By what the inventory knows it, and where its power is switched."""
+    macs = sorted(card.mac for card in machine.interfaces.all())
+    return {"uuid": machine.uuid, "macs": macs, "bmc": str(machine.bmc) if hasattr(machine, "bmc") else ""}
+
+
+def disk_facts(disk: Disk) -> dict[str, Any]:
+    return {"serial": disk.serial, "wwn": disk.wwn, "size_bytes": disk.size_bytes}
 
 
 def image_file(image: Image) -> Path:
@@ -126,9 +157,11 @@ def _machine_problems(machine: Machine, *, needs_inspection: bool = True) -> lis
         )
     if machine.protected:
         problems.append(_("%(name)s is protected: take the protection off in the inventory first.") % name)
+    if own := own_hosts.why(machine):
+        problems.append(own)
     if not hasattr(machine, "bmc"):
         problems.append(_("%(name)s has no power driver: choose one in the inventory.") % name)
-    if not machine.interfaces.exists():
+    if not machine.interfaces.all():
         problems.append(_("%(name)s has no network card in the inventory: enter the MAC it boots from.") % name)
     if needs_inspection and machine.inspected_at is None:
         problems.append(_("%(name)s was never looked at from inside: inspect it, so that its disks are known.") % name)
@@ -153,9 +186,13 @@ def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
     return disk
 
 
+def layout_of(image: Image) -> dict[str, int]:
+    return {part: getattr(image, f"{part}_mib") * MIB for part in ("root", "swap", "ephemeral", "kdump")}
+
+
 def _layout(image: Image, disk: Disk | None, problems: list[str]) -> dict[str, int]:
     """Sizes in bytes as dodai-compute had them; 0 is none, for the root what the others leave."""
-    sizes = {part: getattr(image, f"{part}_mib") * MIB for part in ("root", "swap", "ephemeral", "kdump")}
+    sizes = layout_of(image)
     if disk is None or disk.size_bytes is None:
         return sizes
     least_root = sizes["root"] or int(image.unpacked_bytes * FREE_SHARE)
@@ -184,6 +221,7 @@ def _common(machine: Machine, problems: list[str]) -> dict[str, Any]:
     extra = machine.type.kernel_args if machine.type else ""
     return {
         "attempt": {"machine": machine.name, "serial": machine.serial},
+        "identity": identity_of(machine),
         "provision_url": reach.urls(site)["provision"],
         "image_url": reach.urls(site)["images"],
         "ramdisk": built.version if built else "",
@@ -199,7 +237,7 @@ def _ramdisk(machine: Machine) -> "ramdisk.Ramdisk | None":
     return real or ramdisk.latest("lab", settings.DATA)
 
 
-def _image_words(machine: Machine, image: Image) -> dict[str, Any]:
+def image_facts(machine: Machine, image: Image) -> dict[str, Any]:
     base = machine.site.image_url or settings.IMAGE_URL
     return {
         "name": image.name, "kind": image.kind, "sha256": image.sha256, "size_bytes": image.size_bytes,

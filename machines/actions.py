@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from machines import doorbell, identity, lifecycle
+from machines import doorbell, identity, lifecycle, own_hosts
 from machines.facts import Facts, FoundDisk
 from machines.lifecycle import State
 from machines.models import Disk, Interface, Machine, PowerCommand, Sighting
@@ -128,6 +128,8 @@ def choose_root_disk(disk: Disk) -> None:
 def _refuse_if_busy(machine: Machine) -> None:
     if machine.protected:
         raise Refused(_("%(name)s is protected: take the protection off first") % {"name": machine.name})
+    if own := own_hosts.why(machine):
+        raise Refused(own)
     if machine.handled_by:
         raise Refused(_in_hands(machine))
 

@@ -8,7 +8,7 @@ from django.db import DatabaseError, close_old_connections, connection, transact
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
-from machines import actions, bmc_test, doorbell
+from machines import actions, bmc_test, doorbell, own_hosts
 from machines.models import Machine, PowerCommand
 from machines.power import driver_for
 from machines.power.base import Power, PowerDriver, PowerError, PowerRefused
@@ -121,6 +121,8 @@ def _renew(command: PowerCommand) -> None:
         raise PowerRefused(
             f"{machine.name} is {'in the hands of ' + machine.handled_by if machine.handled_by else 'protected'}"
         )
+    if command.action not in READING and (own := own_hosts.why(machine)):
+        raise PowerRefused(own)
 
 
 def _store(command: PowerCommand, **fields: Any) -> None:

@@ -75,7 +75,7 @@ def test_a_plan_that_changed_meanwhile_starts_nothing_and_shows_the_new_one(oper
     machine.disks.update(serial="SWAPPED")
     response = press(operator, machine, form)
     assert response.status_code == 409
-    assert "has changed since this plan was shown" in text_of(response)
+    assert "changed since this plan was shown" in text_of(response)
     assert "SWAPPED" in text_of(response)
     assert not Install.objects.exists()
 
