@@ -9,7 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.chromium import launched
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 MACHINE = "practice-1"
@@ -18,10 +21,7 @@ INSTALL_SECONDS = 400
 
 
 def main(base: str, image: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+    with launched() as browser:
         page = logged_in(browser, base, WIDE, "light")
         plan_and_install(page, base, image)
         for name in ("machines", "connect"):
@@ -31,7 +31,6 @@ def main(base: str, image: str) -> None:
         picture(page, "machine")
         picture(logged_in(browser, base, WIDE, "dark"), "fleet-dark")
         picture(logged_in(browser, base, PHONE, "light"), "fleet-phone")
-        browser.close()
 
 
 def logged_in(browser: Browser, base: str, size: dict[str, int], theme: str) -> Page:

@@ -97,20 +97,16 @@ def _fleet(client, runs: int) -> dict[str, float]:  # type: ignore[no-untyped-de
 
 
 def _browser() -> dict[str, float]:
-    from playwright.sync_api import sync_playwright
-
     from dodaiweb.asgi import application
-    from tests.browser.conftest import ARGUMENTS, CHROMIUM
+    from tests.chromium import launched
     from tests.serving import served
 
-    with served(application) as port, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    with served(application) as port, launched() as browser:
         context = browser.new_context(base_url=f"http://127.0.0.1:{port}")
         context.add_cookies([{"name": "dodai_session", "value": _session(), "url": f"http://127.0.0.1:{port}"}])
         took = {
             name: _changes(context, path) for name, path in (("list", "/machines/"), ("machine", "/machines/r000-u02/"))
         }
-        browser.close()
     for name, times in took.items():
         print(
             f"change to page, {name}: median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms", flush=True

@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
+from tests.chromium import launched, need_chromium
 from tests.serving import served
 
 # Playwright's synchronous calls run an event loop in this thread, which Django would take for an async view.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
-CHROMIUM = os.environ.get("DODAI_CHROMIUM") or "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
@@ -29,12 +25,9 @@ MODES = {
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}: sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    need_chromium()
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
