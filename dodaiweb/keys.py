@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NAMES = ("secret_key", "field_key")
+METRICS = "metrics_token"  # made on demand: nothing that is stored depends on it
 LEAST_BYTES = 32
 NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1
 
@@ -51,6 +52,18 @@ def read(data: Path, name: str) -> str:
     if len(text) < LEAST_BYTES:
         raise KeyProblem(f"the key {path} is empty or too short: put it back from your backup.")
     return text
+
+
+def metrics_token(data: Path) -> str:
+    """What a scraper shows; empty until `new_metrics_token` made one. Raises KeyProblem."""
+    return read(data, METRICS) if (data / "keys" / METRICS).exists() else ""
+
+
+def new_metrics_token(data: Path) -> str:
+    """A new one in place of the old, which counts no more."""
+    (data / "keys" / METRICS).unlink(missing_ok=True)
+    _create(data / "keys" / METRICS)
+    return read(data, METRICS)
 
 
 def encrypt(plain: str, *, purpose: str) -> str:

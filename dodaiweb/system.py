@@ -18,17 +18,13 @@ import django_rq
 import redis
 import rq
 from django.conf import settings
-from django.db import connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Min, Q, Sum
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from rq import Worker
-from rq.job import Job
 from rq.worker import BaseWorker
 
-from dodaiweb import formats
+from dodaiweb import database_facts, formats, metrics
 from installs import reach
 from installs.models import Image, ImageImport, Notice
 from installs.sweep import WATCHDOG
@@ -39,9 +35,9 @@ OK, HOLD, BAD, PLAIN = "ok", "hold", "bad", ""
 QUEUE_IS_LATE_AFTER = timedelta(seconds=30)
 WORKER_IS_LOST_AFTER = timedelta(minutes=8)  # an idle worker of RQ says so about every 7 min (worker_ttl 420 s)
 WATCHDOG_IS_LATE_AFTER = timedelta(seconds=30)
+STUCK_AFTER = timedelta(seconds=60)
 NOTICE_IS_LATE_AFTER = timedelta(minutes=15)
 LOW_DISK_BYTES, LEAST_DISK_BYTES = 10 << 30, 1 << 30
-WAIT_SECONDS = 2  # for an answer of Valkey: the page must come even when it does not
 
 
 @dataclass(frozen=True)
@@ -77,14 +73,9 @@ def sections() -> list[Section]:
     return [Section(key, title, list(parts())) for key, title, parts in made]
 
 
-def _redis() -> Any:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS)
-    return contextlib.closing(client)
-
-
 def _work() -> Iterator[Part]:
     try:
-        with _redis() as client:
+        with metrics.valkey() as client:
             yield from _queues(client)
             yield from _workers(client)
     except redis.RedisError:
@@ -97,7 +88,7 @@ def _work() -> Iterator[Part]:
 def _queues(client: Any) -> Iterator[Part]:
     for name in settings.RQ_QUEUES:
         queue = rq.Queue(name, connection=client, serializer=django_rq.get_queue(name).serializer)
-        oldest = _oldest(queue)
+        oldest = metrics.oldest(queue)
         is_late = oldest is not None and now() - oldest > QUEUE_IS_LATE_AFTER
         todo = _("Start more workers: `python3 manage.py worker`, or `up --workers N`.") if is_late else ""
         yield Part(_("Queue %(name)s") % {"name": name}, _("%(n)s waiting") % {"n": queue.count},
@@ -105,13 +96,6 @@ def _queues(client: Any) -> Iterator[Part]:
         failed = queue.failed_job_registry.count
         todo = _("Jobs are doorbells: the watchdog rings again. The log of the worker says why they failed.")
         yield Part(_("Failed jobs"), failed, HOLD if failed else OK, todo if failed else "")
-
-
-def _oldest(queue: rq.Queue) -> datetime | None:
-    """When the job was asked for that waits longest."""
-    first = queue.get_job_ids(0, 1)
-    found = Job.fetch_many(first, connection=queue.connection, serializer=queue.serializer) if first else []
-    return _aware(found[0].enqueued_at) if found and found[0] else None
 
 
 def _workers(client: Any) -> Iterator[Part]:
@@ -148,9 +132,19 @@ def _clockwork() -> Iterator[Part]:
     todo = _("No deadline is kept until it runs again: start `python3 manage.py watchdog`, or `up` anew.")
     yield Part(_("Watchdog"), _("last seen") if seen else _("never seen"), BAD if is_late else OK,
                todo if is_late else "", since=seen)  # fmt: skip
+    yield _overdue()
     for name, at in sorted(beats.items()):
         yield Part(name, _("last seen"), PLAIN, since=at)
     yield from _readings()
+
+
+def _overdue() -> Part:
+    """Seconds are usual: the watchdog looks every second. More is what may never be."""
+    number, longest = metrics.past_deadline()
+    is_stuck = longest > STUCK_AFTER
+    words = _("%(n)s, the longest by %(time)s") % {"n": number, "time": formats.duration(longest)} if number else "0"
+    todo = _("The watchdog ends them: see above whether it runs. If it does, its log says what holds it up.")
+    return Part(_("Installs past their deadline"), words, BAD if is_stuck else OK, todo if is_stuck else "")
 
 
 def _readings() -> Iterator[Part]:
@@ -177,7 +171,7 @@ def _readings() -> Iterator[Part]:
 def _valkey() -> Iterator[Part]:
     where = _("our own, on a unix socket") if settings.REDIS_URL.startswith("unix:") else _host_of(settings.REDIS_URL)
     try:
-        with _redis() as client:
+        with metrics.valkey() as client:
             told = client.info()
             ears = dict(client.pubsub_numsub(CHANNEL)).get(CHANNEL.encode(), 0)
     except redis.RedisError as exc:
@@ -195,41 +189,16 @@ def _valkey() -> Iterator[Part]:
 
 
 def _database() -> Iterator[Part]:
-    kind, version, size = _database_facts()
+    kind, version, size = database_facts.of_it()
     yield Part(_("Kind"), f"{kind} {version}", OK)
     yield Part(_("Size"), formats.size(size))
-    missing = unapplied_migrations()
+    missing = database_facts.unapplied_migrations()
     todo = _("Run `python3 manage.py migrate`, or `up`, which does it.")
     if missing:
         words = _("%(n)s not applied: %(names)s") % {"n": len(missing), "names": ", ".join(missing[:5])}
         yield Part(_("Migrations"), words, BAD, todo)
     else:
         yield Part(_("Migrations"), _("all applied"), OK)
-
-
-def _database_facts() -> tuple[str, str, int]:
-    """(kind, version, bytes)."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("SELECT sqlite_version(), page_count * page_size FROM pragma_page_count, pragma_page_size")
-            version, size = cursor.fetchone()
-            return "SQLite", version, size
-        cursor.execute("SELECT current_setting('server_version'), pg_database_size(current_database())")
-        version, size = cursor.fetchone()
-        return "PostgreSQL", version.split()[0], size
-
-
-def unapplied_migrations() -> list[str]:
-    """`installs.0004_notices`, ... that the program has and the database has not. One query."""
-    applied = MigrationRecorder(connection).applied_migrations()
-    return [f"{app}.{name}" for app, name in _known_migrations() if (app, name) not in applied]
-
-
-@cache
-def _known_migrations() -> tuple[tuple[str, str], ...]:
-    loader = MigrationLoader(None, load=False)
-    loader.load_disk()
-    return tuple(sorted(loader.disk_migrations))
 
 
 def _disk() -> Iterator[Part]:

@@ -16,6 +16,7 @@ from dodaiweb.views import (
     machine_list,
     machine_page,
     many_pages,
+    metrics_page,
     places_pages,
     system_page,
 )
@@ -32,6 +33,7 @@ urlpatterns = [
     path("connect/<int:number>/add/", connect_page.adopt, name="adopt"),
     path("practice/remove/", fleet.practice_remove, name="practice_remove"),
     path("practice/return/", fleet.practice_return, name="practice_return"),
+    path("metrics", metrics_page.show, name="metrics"),
     path("system/", system_page.show, name="system"),
     path("activity/", activity_page.show, name="activity"),
     path("doctor/", doctor_page.doctor, name="doctor"),

@@ -21,7 +21,13 @@ EXAMPLES = ROOT / "docs" / "examples"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 NAME = "dodai.example.org"
 SETTING = re.compile(r"\bDODAI_[A-Z_]+\b")
-NOT_FOR_OPERATORS = {"DODAI_BOOTSTRAP_PID", "DODAI_TEST_SQLITE", "DODAI_CHROMIUM"}
+NOT_FOR_OPERATORS = {
+    "DODAI_BOOTSTRAP_PID",
+    "DODAI_TEST_SQLITE",
+    "DODAI_CHROMIUM",
+    "DODAI_GUARANTEES",
+    "DODAI_GUARANTEES_ONLY",
+}
 ENVIRONMENT = {
     "ALLOWED_HOSTS": [NAME], "CSRF_TRUSTED_ORIGINS": [f"https://{NAME}"], "SESSION_COOKIE_SECURE": True,
     "CSRF_COOKIE_SECURE": True,
