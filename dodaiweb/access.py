@@ -34,7 +34,7 @@ def settings_of(environment: Mapping[str, str]) -> dict[str, Any]:
         "AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT": False,
         "AXES_LOCKOUT_CALLABLE": "dodaiweb.views.login.locked_out",
         "AXES_CLIENT_IP_CALLABLE": "dodaiweb.views.login.client_address",
-        "AXES_DISABLE_ACCESS_LOG": True,
+        "AXES_DISABLE_ACCESS_LOG": False,  # Activity shows who logged in, and from where
         "AXES_ENABLE_ADMIN": False,
         "AXES_SENSITIVE_PARAMETERS": [],  # who is locked, and from where, is for the log; a password is never in it
         "AXES_VERBOSE": False,

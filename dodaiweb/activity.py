@@ -8,29 +8,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from axes.models import AccessAttempt
-from django.contrib.admin.models import ADDITION, DELETION, LogEntry
+from axes.models import AccessAttempt, AccessLog
+from django.contrib.admin.models import LogEntry
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from dodaiweb import deeds
 from dodaiweb.stored_words import told
-from installs.models import Event, ImageImport, Install
+from installs.models import Event, Image, ImageImport, Install
 from installs.words import event_words
 from machines.history import words_of
-from machines.models import Machine, PowerCommand
+from machines.models import Checkup, Machine, PowerCommand, Sighting
 from machines.models.history import HISTORIES
 
 ROWS_A_PAGE = 60
 KINDS = {
     "installs": gettext_lazy("Installs"), "power": gettext_lazy("Power"), "inventory": gettext_lazy("Inventory"),
-    "images": gettext_lazy("Images"), "admin": gettext_lazy("Users and settings"), "logins": gettext_lazy("Logins"),
+    "images": gettext_lazy("Images"), "checkups": gettext_lazy("Check-ups"),
+    "admin": gettext_lazy("Users and settings"), "logins": gettext_lazy("Logins"),
 }  # fmt: skip
 POWER_WORDS = {
     "on": gettext_lazy("asked to switch on"), "off": gettext_lazy("asked to switch off"),
     "soft": gettext_lazy("asked to shut down"), "reset": gettext_lazy("asked for a reset"),
-    "status": gettext_lazy("asked for the power state"),
+    "status": gettext_lazy("asked for the power state"), "test": gettext_lazy("asked for a test of the BMC"),
 }  # fmt: skip
 LONG_COLUMNS = tuple(f"install__{name}" for name in ("plan", "script", "error_detail"))
 
@@ -90,8 +92,11 @@ Source = Callable[[Question, int], Iterable[Entry]]
 
 def _sources(question: Question) -> list[Source]:
     sources: dict[str, list[Source]] = {
-        "installs": [_installs, _cancels], "power": [_power], "inventory": [_inventory], "images": [_images],
-        "admin": [_admin], "logins": [_failed_logins] if question.with_logins else [],
+        "installs": [_installs, _cancels], "power": [_power],
+        "inventory": [_inventory, _logged("inventory", _of(Sighting))], "checkups": [_checkups],
+        "images": [_imports, _cancelled_imports, _logged("images", _of(Image))],
+        "admin": [_logged("admin", ~_of(*HISTORIES, Image, Sighting))],
+        "logins": [_logins, _failed_logins] if question.with_logins else [],
     }  # fmt: skip
     chosen = [question.kind] if question.kind else list(sources)
     return [source for kind in chosen for source in sources.get(kind, [])]
@@ -157,27 +162,58 @@ def _machine_column(model: Any) -> str:
     return "machine__name" if any(field.name == "machine" for field in model._meta.fields) else ""
 
 
-def _images(question: Question, limit: int) -> Iterable[Entry]:
+def _imports(question: Question, limit: int) -> Iterable[Entry]:
     if question.machine:
         return
     rows = _limited(ImageImport.objects.order_by("-pk"), question, "created_at", "requested_by", "")
     for taken in rows[:limit]:
         words = _("asked to import the image %(name)s") % {"name": taken.name}
-        yield Entry(taken.created_at, taken.requested_by, "images", words, link=reverse("images"))
+        yield Entry(
+            taken.created_at, taken.requested_by, "images", words, link=reverse("image_import", args=[taken.pk])
+        )
 
 
-def _admin(question: Question, limit: int) -> Iterable[Entry]:
-    """What was done in the admin to rows that have no history of their own: users, groups, keys."""
+def _cancelled_imports(question: Question, limit: int) -> Iterable[Entry]:
     if question.machine:
         return
-    kept = [Q(content_type__app_label=m._meta.app_label, content_type__model=m._meta.model_name) for m in HISTORIES]
-    rows = LogEntry.objects.exclude(Q(*kept, _connector=Q.OR)).order_by("-pk")
-    rows = _limited(rows, question, "action_time", "user__username", "")
-    for row in rows.select_related("user", "content_type")[:limit]:
-        verbs = {ADDITION: _("added %(what)s"), DELETION: _("removed %(what)s")}
-        what = f"{row.content_type.name} {row.object_repr}" if row.content_type else row.object_repr
-        words = verbs.get(row.action_flag, _("changed %(what)s")) % {"what": what}
-        yield Entry(row.action_time, row.user.get_username(), "admin", words)
+    rows = ImageImport.objects.exclude(cancelled_by="").exclude(ended_at=None).order_by("-ended_at")
+    for taken in _limited(rows, question, "ended_at", "cancelled_by", "")[:limit]:
+        words = _("cancelled the import of the image %(name)s") % {"name": taken.name}
+        yield Entry(taken.ended_at, taken.cancelled_by, "images", words, link=reverse("image_import", args=[taken.pk]))
+
+
+def _checkups(question: Question, limit: int) -> Iterable[Entry]:
+    if question.machine:
+        return
+    rows = _limited(Checkup.objects.order_by("-asked_at"), question, "asked_at", "asked_by", "")
+    for asked_at, asked_by in rows.values_list("asked_at", "asked_by")[:limit]:
+        yield Entry(asked_at, asked_by, "checkups", _("asked for a check-up"), link=reverse("doctor"))
+
+
+def _of(*models: Any) -> Q:
+    kinds = [Q(content_type__app_label=m._meta.app_label, content_type__model=m._meta.model_name) for m in models]
+    return Q(*kinds, _connector=Q.OR)
+
+
+def _logged(kind: str, chosen: Q) -> Source:
+    """What was done to rows that have no history of their own: images; users, groups, keys, notices."""
+
+    def found(question: Question, limit: int) -> Iterable[Entry]:
+        if question.machine:
+            return
+        rows = _limited(LogEntry.objects.filter(chosen).order_by("-pk"), question, "action_time", "user__username", "")
+        for row in rows.select_related("user", "content_type")[:limit]:
+            yield Entry(row.action_time, row.user.get_username(), kind, deeds.words_of(row))
+
+    return found
+
+
+def _logins(question: Question, limit: int) -> Iterable[Entry]:
+    if question.machine:
+        return
+    rows = _limited(AccessLog.objects.order_by("-attempt_time"), question, "attempt_time", "username", "")
+    for moment, who, address in rows.values_list("attempt_time", "username", "ip_address")[:limit]:
+        yield Entry(moment, who or "", "logins", _("logged in"), address=address or "")
 
 
 def _failed_logins(question: Question, limit: int) -> Iterable[Entry]:
@@ -206,4 +242,3 @@ def _limited(rows: Any, question: Question, at: str, who: str, machine: str) -> 
 
 def _link(number: int) -> str:
     return reverse("install", args=[number])
-

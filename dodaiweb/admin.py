@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 
-from dodaiweb import asked
+from dodaiweb import asked, deeds
 from dodaiweb.views import login
 
 ROLES = ("viewer", "operator", "admin")
@@ -102,6 +102,7 @@ class Users(UserAdmin):
     def unlock(self, request: HttpRequest, users: QuerySet[User]) -> None:
         for user in users:
             login.unlock(user.username)
+            deeds.note(request.user, deeds.Deed.UNLOCKED, user)
         messages.success(request, _("They can log in again at once."))
 
 

@@ -42,8 +42,8 @@ def run_due() -> None:
         return
     findings = [asdict(finding) for finding in doctor.run(CHECKS)]
     Checkup.objects.filter(lease_until=lease, ended_at=None).update(findings=findings, ended_at=now())
-    old = Checkup.objects.exclude(ended_at=None).values_list("pk", flat=True)[KEPT:]
-    Checkup.objects.filter(pk__in=list(old)).delete()
+    old = Checkup.objects.exclude(ended_at=None).exclude(findings=[]).values_list("pk", flat=True)[KEPT:]
+    Checkup.objects.filter(pk__in=list(old)).update(findings=[])  # who asked, and when, stays for Activity
     doorbell.tell_pages()
 
 

@@ -279,12 +279,13 @@ def test_one_check_up_at_a_time_and_no_two_workers(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_old_check_ups_are_forgotten(monkeypatch):
-    monkeypatch.setattr(checkups, "CHECKS", ())
+def test_what_old_check_ups_found_goes_and_who_asked_stays(monkeypatch):
+    monkeypatch.setattr(checkups, "CHECKS", (service.database,))
     for _ in range(checkups.KEPT + 3):
         checkups.request(by="tester")
         checkups.run_due()
-    assert Checkup.objects.count() == checkups.KEPT
+    assert Checkup.objects.exclude(findings=[]).count() == checkups.KEPT
+    assert Checkup.objects.filter(asked_by="tester").count() == checkups.KEPT + 3
 
 
 def test_viewers_read_and_do_not_ask(client):

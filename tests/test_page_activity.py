@@ -8,9 +8,10 @@ from django.utils.timezone import localtime, now
 
 from dodaiweb import activity
 from installs import actions
-from installs.models import ImageImport, Install
+from installs.models import ImageImport, Install, NoticeTarget
 from machines import actions as machine_actions
-from machines.models import Cluster, Machine, PowerCommand
+from machines import bmc_test
+from machines.models import Bmc, Cluster, Machine, PowerCommand, Sighting
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
@@ -40,6 +41,11 @@ def rows(client, **asked) -> list[str]:
     lines = html.split("<tbody>")[-1].split("<tr>")[1:]
     cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line, re.S)[1:] for line in lines]
     return [" | ".join(" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row) for row in cells]
+
+
+def deeds_of(client) -> list[str]:
+    """Without the logins."""
+    return [row for row in rows(client) if "Logins" not in row]
 
 
 def test_nobody_did_anything_yet(operator):
@@ -92,7 +98,7 @@ def test_what_belongs_to_no_machine_is_named(admin):
     admin.post("/admin/machines/vlan/add/", {"vid": "30", "name": "storage"})
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBbZ0YhVYq3iJxyxmMTq1H5rJ5yq3m6cB7Jx9o0aAbCd ada"
     admin.post("/admin/installs/sshkey/add/", {"name": "ada", "public_key": key})
-    found = rows(admin)
+    found = deeds_of(admin)
     assert "admin | VLAN storage: entered into the inventory | – | Inventory" in found
     assert "admin | added SSH key ada | – | Users and settings" in found
     assert len(found) == 2
@@ -105,11 +111,75 @@ def test_failed_logins_are_for_those_who_manage_users(client, db):
     client.post("/login/", {"username": "mallory", "password": "guess-1"}, REMOTE_ADDR="10.9.8.7")
     client.post("/login/", {"username": "mallory", "password": "guess-2"}, REMOTE_ADDR="10.9.8.7")
     client.force_login(scenes.make_user("admin", is_staff=True))
-    assert rows(client) == ["mallory from 10.9.8.7 | failed to log in, 2 times in a row | – | Logins"]
+    assert rows(client)[1:] == ["mallory from 10.9.8.7 | failed to log in, 2 times in a row | – | Logins"]
     assert "guess" not in client.get("/activity/").content.decode()
     client.force_login(scenes.make_user("operator"))
     assert "mallory" not in client.get("/activity/").content.decode()
     assert "mallory" not in client.get("/activity/?kind=logins").content.decode()
+
+
+def test_logins_say_who_and_from_where(client, db):
+    scenes.make_user("viewer", name="grace", password="long-and-odd-7")
+    client.post("/login/", {"username": "grace", "password": "long-and-odd-7"}, REMOTE_ADDR="10.9.8.7")
+    assert "logged in" not in client.get("/activity/").content.decode(), "not hers to see"
+    client.logout()
+    client.force_login(scenes.make_user("admin", is_staff=True))
+    assert "grace from 10.9.8.7 | logged in | – | Logins" in rows(client)
+    assert "long-and-odd-7" not in client.get("/activity/").content.decode()
+
+
+def test_tests_of_a_bmc_and_check_ups_name_who_asked(operator, work):
+    machine = installing.make_machine(driver="ipmi")
+    Bmc.objects.filter(machine=machine).update(host="192.0.2.1")
+    bmc_test.request_test(machine, by="ada")
+    operator.post("/doctor/check-up/")
+    assert rows(operator) == [
+        "operator | asked for a check-up | – | Check-ups", "ada | asked for a test of the BMC | node1 | Power",
+    ]  # fmt: skip
+    assert rows(operator, kind="checkups") == ["operator | asked for a check-up | – | Check-ups"]
+
+
+def test_notices_that_are_set_up_tested_and_removed(admin):
+    wanted = {"name": "ops", "kind": "webhook", "address": "https://hooks.example/x", "on_failed": "on"}
+    admin.post("/notices/", wanted | {"is_enabled": "on"})
+    number = NoticeTarget.objects.get().pk
+    admin.post(f"/notices/{number}/test/")
+    admin.post(f"/notices/{number}/", wanted)
+    admin.post(f"/notices/{number}/remove/")
+    admin.post("/notices/", {"name": ""})
+    said = ("removed", "changed", "sent a test to", "added")
+    assert rows(admin, kind="admin") == [f"admin | {verb} notice target ops | – | Users and settings" for verb in said]
+    assert "hooks.example" not in admin.get("/activity/").content.decode()
+
+
+def test_what_is_done_to_images_and_their_imports(admin):
+    image = installing.make_image("old")
+    for verb in ("retire", "bring-back", "delete"):
+        admin.post(f"/images/{image.pk}/{verb}/")
+    asked = ImageImport.objects.create(name="new", source="url", location="http://x/", requested_by="ada")
+    admin.post(f"/imports/{asked.pk}/cancel/")
+    assert rows(admin, kind="images") == [
+        "admin | cancelled the import of the image new | – | Images",
+        "ada | asked to import the image new | – | Images",
+        "admin | removed image old | – | Images",
+        "admin | brought back image old | – | Images",
+        "admin | retired image old | – | Images",
+    ]
+
+
+def test_sightings_that_are_forgotten_practice_that_is_removed_and_logins_that_are_unlocked(admin):
+    seen = Sighting.objects.create(mac="52:54:00:aa:bb:cc")
+    admin.post(f"/sightings/{seen.pk}/dismiss/")
+    admin.post("/practice/remove/")
+    admin.post("/practice/return/")
+    grace = scenes.make_user("viewer", name="grace")
+    admin.post("/admin/auth/user/", {"action": "unlock", "_selected_action": [grace.pk]})
+    assert deeds_of(admin) == [
+        "admin | unlocked logging in for user grace | – | Users and settings",
+        "admin | brought back the practice servers | – | Users and settings",
+        "admin | removed the practice servers | – | Users and settings",
+        "admin | forgot sighting 52:54:00:aa:bb:cc | – | Inventory",
+    ]
 
 
 def test_filters(operator):

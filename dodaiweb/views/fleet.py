@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from dodaiweb import deeds
 from installs import attention, overview, practice
 from installs.practice_words import practice_words
 from machines import fleet as fleets
@@ -53,6 +54,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
 @permission_required("machines.change_machine", raise_exception=True)
 def practice_remove(request: HttpRequest) -> HttpResponse:
     practice.remove(by=request.user.get_username())
+    deeds.note(request.user, deeds.Deed.PRACTICE_REMOVED)
     messages.success(request, _("The practice servers are removed. Connect real servers can bring them back."))
     return redirect("fleet")
 
@@ -61,5 +63,6 @@ def practice_remove(request: HttpRequest) -> HttpResponse:
 @permission_required("machines.change_machine", raise_exception=True)
 def practice_return(request: HttpRequest) -> HttpResponse:
     practice.bring_back()
+    deeds.note(request.user, deeds.Deed.PRACTICE_WANTED)
     messages.success(request, _("The practice servers are coming back."))
     return redirect("fleet")

@@ -13,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from dodaiweb import deeds
+from dodaiweb.deeds import Deed
 from installs.images import boot_match, contract_words, debian, import_words, imports, stock
 from installs.images.import_form import ImportForm
 from installs.methods import METHODS
@@ -172,6 +174,7 @@ def import_debian(request: HttpRequest) -> HttpResponse:
 def retire(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(Image.objects.present(), pk=number)
     stock.retire(found)
+    deeds.note(request.user, Deed.RETIRED, found)
     messages.success(request, _("%(image)s is retired: nothing new is installed from it.") % {"image": found.name})
     return redirect("image", number)
 
@@ -181,6 +184,7 @@ def retire(request: HttpRequest, number: int) -> HttpResponse:
 def bring_back(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(Image.objects.present(), pk=number)
     stock.bring_back(found)
+    deeds.note(request.user, Deed.BROUGHT_BACK, found)
     messages.success(request, _("%(image)s can be installed again.") % {"image": found.name})
     return redirect("image", number)
 
@@ -194,6 +198,7 @@ def delete(request: HttpRequest, number: int) -> HttpResponse:
     except stock.InUse as problem:
         messages.error(request, str(problem))
         return redirect("image", number)
+    deeds.note(request.user, Deed.REMOVED, Image(pk=number, name=found.name))
     messages.success(request, _("%(image)s is deleted.") % {"image": found.name})
     return redirect("images")
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.db import transaction
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from dodaiweb import deeds
+from dodaiweb.deeds import Deed
 from installs.models import Notice, NoticeQuerySet, NoticeTarget
 from installs.notices import outbox
 from installs.notices.forms import NoticeTargetForm
@@ -27,7 +30,9 @@ choosing = permission_required("installs.change_noticetarget", raise_exception=T
 def targets(request: HttpRequest) -> HttpResponse:
     form = NoticeTargetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        target = form.save()
+        with transaction.atomic():
+            target = form.save()
+            deeds.note(request.user, Deed.ADDED, target)
         messages.success(request, _("%(name)s is told from now on: send it a test notice.") % {"name": target.name})
         return redirect("notices")
     last = _last_of_each()
@@ -47,7 +52,9 @@ def target(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(NoticeTarget, pk=number)
     form = NoticeTargetForm(request.POST or None, instance=found)
     if request.method == "POST" and form.is_valid():
-        saved = form.save()
+        with transaction.atomic():
+            saved = form.save()
+            deeds.note(request.user, Deed.CHANGED, saved)
         messages.success(request, _("%(name)s is saved.") % {"name": saved.name})
         return redirect("notice", number)
     fresh = NoticeTarget.objects.get(pk=number)  # the form has written into the other one, even where it is not valid
@@ -64,7 +71,9 @@ def target(request: HttpRequest, number: int) -> HttpResponse:
 def test(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(NoticeTarget, pk=number)
     if found.is_enabled:
-        outbox.send_test(found, by=request.user.get_username())
+        with transaction.atomic():
+            outbox.send_test(found, by=request.user.get_username())
+            deeds.note(request.user, Deed.TESTED, found)
         messages.success(
             request, _("A test notice to %(name)s is on its way; its result appears below.") % {"name": found}
         )
@@ -77,7 +86,9 @@ def test(request: HttpRequest, number: int) -> HttpResponse:
 @choosing
 def remove(request: HttpRequest, number: int) -> HttpResponse:
     found = get_object_or_404(NoticeTarget, pk=number)
-    found.delete()
+    with transaction.atomic():
+        deeds.note(request.user, Deed.REMOVED, found)
+        found.delete()
     messages.success(request, _("%(name)s is told nothing any more.") % {"name": found.name})
     return redirect("notices")
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from dodaiweb import deeds
 from machines import adopting
 from machines.actions import Refused
 from machines.models import Machine, Sighting
@@ -76,6 +77,7 @@ def add_card(request: HttpRequest, number: int) -> HttpResponse:
 @adding
 def dismiss(request: HttpRequest, number: int) -> HttpResponse:
     seen = get_object_or_404(Sighting, pk=number)
+    deeds.note(request.user, deeds.Deed.FORGOT, seen)
     adopting.dismiss(seen)
     messages.success(request, _("%(mac)s is forgotten. It comes back if it asks again.") % {"mac": seen.mac})
     return redirect("sightings")
