@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,8 +21,10 @@ from dodaiweb.asked import number as row_number
 from dodaiweb.views.machine_page import AsideForm
 from installs import actions, many
 from installs.forecast import forecasts
+from installs.images.boot_match import match
 from installs.methods import METHODS
 from installs.models import Image
+from installs.network_words import place_words
 from machines import actions as machine_actions
 from machines import many as many_machines
 from machines import upkeep, verbs
@@ -123,15 +126,25 @@ def _show_plans(
     request: HttpRequest, machines: list[Machine], made: many.ManyPlans | None, problem: str, *, status: int = 200
 ) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
-    ready = [(line.machine, line.plan.image) for line in (made.possible if made else []) if line.plan]
+    lines = made.possible if made else []
+    ready = [(line.machine, line.plan.image) for line in lines if line.plan and line.plan.image]
     values = {
-        "forecasts": forecasts([(machine, image) for machine, image in ready if image]),
-        "last": many.last_attempts(machines),
+        "forecasts": forecasts(ready),
+        **prospects(ready), "last": many.last_attempts(machines),
         "machines": machines, "ids": _ids(machines), "plans": made, "problem": problem, "methods": METHODS,
         "images": list(Image.objects.filter(retired_at=None)), "image": asked.get("image", ""),
         "address": reverse("plan_many") + f"?image={asked.get('image', '')}&machines={_ids(machines)}",
     }  # fmt: skip
     return render(request, "installs/plan_many.html", values, status=status)
+
+
+def prospects(ready: list[tuple[Machine, Image]]) -> dict[str, Any]:
+    """Will each start from its image, and where is it in the network? By machine; a query a table, not a machine."""
+    prefetch_related_objects([machine for machine, _image in ready], "cluster__vlan", "disks", "interfaces")
+    return {
+        "matches": {machine.pk: match(image, machine) for machine, image in ready},
+        "places": {machine.pk: place_words(machine) for machine, _image in ready},
+    }
 
 
 def _ask(
