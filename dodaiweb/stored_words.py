@@ -27,6 +27,14 @@ FORMS = (
     _("%(name)s was protected meanwhile"),
     _("%(name)s booted the ramdisk, which then said nothing for %(minutes)s min: look at its console."),
     _("%(name)s did not boot from the network for %(minutes)s min: check boot order, cable and DHCP lines."),
+    _(
+        "%(name)s did not boot from the network for %(minutes)s min: its BMC did not keep the boot device that it was "
+        "told."
+    ),
+    _("Set the boot order of its machine type to network first, then retry."),
+    _("%(name)s is still off after %(number)s tries to switch it on: look at its power supply, then retry."),
+    _("%(name)s is still on after %(number)s tries to switch it off: look at its BMC, then retry."),
+    _("The BMC was told to boot from %(device)s and now says %(found)s: the firmware may ignore it."),
     _("%(name)s was written, but its OS did not call for %(minutes)s min: look at its console."),
     _("%(name)s fell silent for %(minutes)s min during %(phase)s: look at its console."),
     _("%(name)s: the step %(step)s took longer than it may"),

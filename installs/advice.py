@@ -38,6 +38,7 @@ BY_CAUSE = {
     "no-netboot": Advice(_("Check boot order, cable and DHCP (manage.py dhcp-config), then retry."), Where.MACHINE),
     "own-host": Advice(_("Dodai itself runs there. If not, put right what the inventory says of it."), Where.INVENTORY),
     "plan": Advice(_("What was approved is no longer so: look at the new plan, and approve that."), Where.MACHINE),
+    "power": Advice(_("The machine did not follow its BMC: check its power supply, then retry."), Where.MACHINE),
     "power-lost": Advice(_("The machine went off by itself: check its power, then retry."), Where.MACHINE),
     "protected": Advice(_("Take the protection off in the inventory if this install was wanted."), Where.INVENTORY),
     "silent": Advice(_("Look at its console: the installer stopped speaking."), Where.MACHINE),

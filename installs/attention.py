@@ -24,6 +24,7 @@ CAUSES = {
     "no-netboot": _("did not boot from the network"),
     "own-host": _("Dodai itself runs there"),
     "plan": _("changed after its plan was approved"),
+    "power": _("could not be switched on or off"),
     "power-lost": _("went off by itself"),
     "protected": _("protected meanwhile"),
     "script": _("a command of the installer failed"),

@@ -37,8 +37,8 @@ class Claim:
             raise PowerRefused(f"{self.machine.name} has no power driver: choose one in the inventory")
         return FencedPower(driver_for(bmc.endpoint()), self.renew)
 
-    def note(self, text: str) -> None:
-        add_event(self.install, Event.Kind.NOTE, "note", text=text)
+    def note(self, text: str, *, name: str = "note") -> None:
+        add_event(self.install, Event.Kind.NOTE, name, text=text)
 
     def renew(self) -> None:
         """Lengthen the lease if, and only if, the row is still as it was claimed. Raises ClaimLost."""

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 from installs import ending, flow
 from installs.lifecycle import LIVE, State
 from installs.methods import METHODS
-from installs.models import Event, Install, add_event
+from installs.models import BOOT_FLAG_LOST, Event, Install, add_event
 from installs.rows import lock, ring
 from machines.clock import boot_id, boot_seconds
 from machines.models import Beat, Machine, PowerCommand
@@ -126,6 +126,11 @@ def _overdue_words(install: Install) -> str:
 def _notice_power_loss(install_id: int) -> None:
     """A machine that is off says nothing more: no need to wait out its silence."""
     with transaction.atomic():
+        case "install" | "inspected" if install.events.filter(name=BOOT_FLAG_LOST).exists():
+            return (
+                f"{name} did not boot from the network{silent}: its BMC did not keep the boot device that it was told. "
+                f"Set the boot order of its machine type to network first, then retry. {UNTOUCHED}"
+            )
         install = lock(install_id)
         machine, since = install.machine, install.waits_since
         if install.state != State.WAITING or not install.awaited or install.operator_task or since is None:

@@ -13,7 +13,10 @@ MAKE_SECONDS = 30
 
 def fill(path: Path, mib: int, *, seed: int) -> None:
     """A disk full of data: a byte that changes anywhere shows."""
-    path.write_bytes(random.Random(seed).randbytes(mib << 20))  # noqa: S311 - content, not a secret
+    content = random.Random(seed)
+    with path.open("wb") as disk:
+        for _ in range(mib):
+            disk.write(content.randbytes(1 << 20))
 
 
 def ext4(path: Path) -> None:
@@ -26,7 +29,9 @@ def raid_member(path: Path, number: int) -> None:
     head = struct.pack("<IIII16s32sQiIQII", 0xA92B4EFC, 1, 0, 0, b"\x0d" * 16, b"node1:data", 0, 1, 0, sectors, 0, 2)
     data = struct.pack("<QQQQII16s", 2048, sectors, 8, 0, number, 0, bytes([number + 1]) * 16)
     state = struct.pack("<QQQII", 0, 1, (1 << 64) - 1, 0, 2)
-    block = bytearray(head.ljust(128, b"\0") + data.ljust(64, b"\0") + state.ljust(64, b"\0") + struct.pack("<HH", 0, 1))
+    block = bytearray(
+        head.ljust(128, b"\0") + data.ljust(64, b"\0") + state.ljust(64, b"\0") + struct.pack("<HH", 0, 1)
+    )
     total = sum(struct.unpack(f"<{len(block) // 4}I", block))
     struct.pack_into("<I", block, 216, (total & 0xFFFFFFFF) + (total >> 32) & 0xFFFFFFFF)
     _put(path, 8 * SECTOR, block)

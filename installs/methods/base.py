@@ -59,7 +59,9 @@ class Work(Protocol):
         """The machine's power driver; every call first renews the claim, and fails if it was lost."""
         ...
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str, *, name: str = "note") -> None:
+        """An event of the history; `name` is for those that something asks for later."""
+        ...
 
 
 class InstallMethod:

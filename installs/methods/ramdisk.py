@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
-from installs.methods.base import Again, InstallMethod, Next, Outcome, WaitFor, Work
+from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor, Work
+from installs.models import BOOT_FLAG_LOST
 from machines.models import BootOrder
 from machines.power.base import BootDevice, NeedsOperator, Power
 
-OFF_TAKES = timedelta(seconds=1)
+SWITCHING_TAKES = timedelta(seconds=1)
+SWITCH_TRIES = 4  # with pauses of 1, 4, 16 and 64 s: a BMC may be slow to tell, but nobody switches for ever
 BOOT_MAY_TAKE = timedelta(minutes=10)  # big servers test their memory for minutes
 OPERATOR_MAY_TAKE = timedelta(hours=2)
 
@@ -17,8 +19,9 @@ class RamdiskMethod(InstallMethod):
     def power_off(self, work: Work) -> Outcome:
         if work.power.state() == Power.OFF:
             return Next()
+        pause = _next_try(work, "is still on after {} tries to switch it off: look at its BMC, then retry.")
         work.power.off()
-        return Again(OFF_TAKES)
+        return pause
 
     def set_boot(self, work: Work) -> Outcome:
         persistent = work.machine.boot_order == BootOrder.NETWORK
@@ -27,8 +30,12 @@ class RamdiskMethod(InstallMethod):
         return Next()
 
     def power_on(self, work: Work) -> Outcome:
+        """What the BMC acknowledged is read back: some say yes while the machine stays off."""
+        if work.install.tries and work.power.state() != Power.OFF:
+            return Next()
+        pause = _next_try(work, "is still off after {} tries to switch it on: look at its power supply, then retry.")
         work.power.on()
-        return Next()
+        return pause if work.power.state() == Power.OFF else Next()
 
     def netboot(self, work: Work) -> Outcome:
         by_hand = bool(work.install.operator_task)
@@ -51,10 +58,20 @@ def restart(work: Work) -> None:
         work.power.reset()
 
 
+def _next_try(work: Work, words: str) -> Again:
+    """Counts a try to switch the machine. Raises StepFailed when there were enough."""
+    tries = work.install.tries
+    if tries >= SWITCH_TRIES:
+        raise StepFailed(f"{work.machine.name} {words.format(tries)}", cause="power")
+    work.install.tries += 1
+    return Again(SWITCHING_TAKES * 4**tries)
+
+
 def _read_back(work: Work, wanted: BootDevice) -> None:
     found = work.power.boot_device()
     if found not in (None, wanted):
-        work.note(f"The BMC was told to boot from {wanted} and now says {found}: the firmware may ignore it.")
+        words = f"The BMC was told to boot from {wanted} and now says {found}: the firmware may ignore it."
+        work.note(words, name=BOOT_FLAG_LOST)
 
 
 __all__ = ["NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot"]

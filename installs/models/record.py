@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from installs.models.install import Install
 
 LOG_LIMIT_BYTES = 10 << 20
+BOOT_FLAG_LOST = "boot-flag-lost"  # a note: the BMC did not keep the boot device it was told
 
 
 class Event(models.Model):

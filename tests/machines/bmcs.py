@@ -19,7 +19,7 @@ PASSWORD = "hunter2-hunter2"
 class PaperGuest:
     def __init__(self, profile: Profile) -> None:
         self.profile, self.is_on, self.override = profile, False, BootOverride()
-        self.ignores_shutdown = False
+        self.ignores_shutdown = self.forgets_boot = False
 
     async def power_on(self) -> None:
         self.is_on = True
@@ -40,7 +40,7 @@ class PaperGuest:
     async def interrupt(self) -> None: ...
 
     async def set_boot(self, override: BootOverride) -> None:
-        self.override = override
+        self.override = BootOverride() if self.forgets_boot else override
 
 
 def free_port() -> int:
