@@ -36,6 +36,7 @@ MENU = (
         Entry("fleet", "layout-grid", _("Fleet")),
         Entry("machines", "server-2", _("Machines"), count="machines"),
         Entry("installs", "rocket", _("Installs"), count="running", look="busy"),
+        Entry("waves", "stack-2", _("Waves")),
     )),
     Section(_("Inventory"), (
         Entry("images", "disc", _("Images")),

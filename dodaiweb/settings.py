@@ -184,14 +184,25 @@ LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True
 
-MANY_INSTALLS = 20  # machines that one click may install
-if given := os.environ.get("DODAI_MANY_INSTALLS"):
-    if not given.isdecimal() or not 1 <= int(given) <= 1000:
-        sys.exit(f"DODAI_MANY_INSTALLS is {given!r}: write a number from 1 to 1000")
-    MANY_INSTALLS = int(given)
+def _count(name: str, otherwise: int) -> int:
+    given = os.environ.get(name) or str(otherwise)
+    if not given.isdecimal() or not 1 <= int(given) <= 100_000:
+        sys.exit(f"{name} is {given!r}: write a number from 1 to 100000")
+    return int(given)
+
+
+# What one person may install at once and in an hour, unless the caps of their groups say otherwise.
+MANY_INSTALLS = _count("DODAI_MANY_INSTALLS", 20)
+HOUR_INSTALLS = _count("DODAI_HOUR_INSTALLS", 50)
 
 # Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
 OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]
+
+NOTICES_KEPT_DAYS = 90  # delivered ones; the watchdog takes older ones away
+if given := os.environ.get("DODAI_NOTICES_KEPT_DAYS"):
+    if not given.isdecimal() or not 1 <= int(given) <= 36500:
+        sys.exit(f"DODAI_NOTICES_KEPT_DAYS is {given!r}: write a number of days from 1 to 36500")
+    NOTICES_KEPT_DAYS = int(given)
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 

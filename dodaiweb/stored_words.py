@@ -60,6 +60,12 @@ FORMS = (
     _("%(name)s: %(fact)s changed after the plan was approved."),
     _("%(name)s is a computer that Dodai itself runs on (%(fact)s): nothing is done to it."),
     _("the stored plan"),
+    # waves: installs/waves/
+    _("%(name)s: %(what)s changed since this plan was shown: look at the new plan."),
+    _("%(name)s is protected: take the protection off in the inventory first."),
+    _("%(name)s is in the hands of %(install)s (asked by %(who)s): cancel that first."),
+    _("%(name)s is %(state)s, nothing can be installed on it."),
+    _("%(count)s installs failed, %(others)s were cancelled: %(names)s"),
     *FACTS.values(),
     _("%(name)s: serial number is %(found)s, the inventory says %(entered)s."),
     _("%(name)s: system UUID is %(found)s, the inventory says %(entered)s."),

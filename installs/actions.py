@@ -4,10 +4,10 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs import digests, ending, plan
+from installs import caps, digests, ending, plan
 from installs.lifecycle import ENDED, State
 from installs.methods import METHODS
-from installs.models import Event, Image, Install, add_event
+from installs.models import Event, Image, Install, WaveMachine, add_event
 from installs.plan import Plan
 from installs.rows import ring
 from machines import actions as machine_actions
@@ -22,20 +22,33 @@ class Refused(Exception):
 
 
 def start_install(
-    machine: Machine, image: Image, *, by: str, approved: str | None = None, retry_of: Install | None = None
+    machine: Machine,
+    image: Image,
+    *,
+    by: str,
+    approved: str | None = None,
+    retry_of: Install | None = None,
+    of_wave: WaveMachine | None = None,
 ) -> Install:
     """Queue an install. `approved` is the digest of the plan that was shown; without it the present one counts.
 
-    Raises Refused when something stands in the way, or the plan is no longer the one that was approved.
+    Raises Refused when something stands in the way, the plan is no longer the one that was approved, or `by` has
+    begun as many as their caps allow. `of_wave`, whose wave the caller has locked, lifts the caps.
     """
-    return _start(
-        machine, lambda fresh: plan.for_install(fresh, _locked(image)), by=by, approved=approved, retry_of=retry_of
-    )
+    with transaction.atomic():
+        install = _start(
+            machine, lambda fresh: plan.for_install(fresh, _locked(image)), by=by, approved=approved, retry_of=retry_of,
+            is_capped=of_wave is None,
+        )  # fmt: skip
+        if of_wave is not None:
+            of_wave.install = install
+            of_wave.save(update_fields=["install"])
+    return install
 
 
 def start_inspection(machine: Machine, *, by: str) -> Install:
     """Queue a look at a machine from inside, which writes nothing. Raises Refused."""
-    return _start(machine, plan.for_inspection, by=by, approved=None, retry_of=None)
+    return _start(machine, plan.for_inspection, by=by, approved=None, retry_of=None, is_capped=False)
 
 
 def retry(install: Install, *, by: str) -> Install:
@@ -64,7 +77,7 @@ def _state(install: Install) -> str:
     return str(State(install.state).label).lower()
 
 
-def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: ignore[no-untyped-def]
+def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:  # type: ignore[no-untyped-def]
     try:
         with transaction.atomic():
             fresh = Machine.objects.select_for_update(of=("self",)).get(pk=machine.pk)
@@ -74,7 +87,11 @@ def _start(machine, make_plan, *, by, approved, retry_of) -> Install:  # type: i
             if approved is not None and (facts := digests.changed(approved, made.parts)):
                 words = _("%(name)s: %(what)s changed since this plan was shown: look at the new plan.")
                 raise Refused(words % {"name": fresh.name, "what": ", ".join(facts)})
+            if is_capped:
+                caps.take_one(by)
             install = _create(made, by=by, retry_of=retry_of)
+    except caps.OverCap as exc:
+        raise Refused(str(exc)) from exc
     except IntegrityError as exc:
         winner = Install.objects.live().filter(machine=machine).first()
         values = {"name": machine.name, "who": winner.requested_by if winner else "?"}

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from installs.models import Image, SshKey
+from installs.models import Image, InstallCap, SshKey
 
 
 @admin.register(Image)
@@ -31,3 +31,11 @@ class ImageAdmin(admin.ModelAdmin):
 @admin.register(SshKey)
 class SshKeyAdmin(admin.ModelAdmin):
     list_display = ("name", "public_key")
+
+
+@admin.register(InstallCap)
+class InstallCapAdmin(admin.ModelAdmin):
+    """Groups without one have what DODAI_MANY_INSTALLS and DODAI_HOUR_INSTALLS say."""
+
+    list_display = ("__str__", "per_request", "per_hour")
+    list_select_related = ("group",)

@@ -1,17 +1,14 @@
 """Plans for many machines at once: the same plan as for one, side by side, and approved as exactly that list."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from installs import actions, plan
-from installs.models import Image, Install
+from installs import actions, caps, digests, plan
+from installs.models import MOST_MACHINES, Image, Install
 from installs.plan import Plan
 from machines import hardware
 from machines.many import Confirmation, Result
@@ -65,27 +62,41 @@ class ManyPlans:
     @property
     def digest(self) -> str:
         """Names exactly this list with each of its plans: a list that changed since it was shown is another one."""
-        words = [(line.machine.pk, line.is_possible, line.is_used, line.digest) for line in self.lines]
-        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+        return digests.digest(self.parts)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """By the facts that a digest can name: the same fact of all machines together."""
+        plans = [line.plan.parts if line.plan else {} for line in self.lines]
+        by_fact = {fact: [parts.get(fact) for parts in plans] for fact in plan.PARTS}
+        return {"list": [(line.machine.pk, line.is_possible, line.is_used) for line in self.lines]} | by_fact
 
 
 def plans(machines: Sequence[Machine], image: Image | None, *, again: bool = False) -> ManyPlans:
     """`image` on each of them; with `again` on each the image of its last attempt. Raises Refused for too many."""
-    if len(machines) > settings.MANY_INSTALLS:
-        raise Refused(
-            ngettext(
-                "At most %(limit)s machine is installed by one click, these are %(count)s: choose fewer.",
-                "At most %(limit)s machines are installed by one click, these are %(count)s: choose fewer.",
-                settings.MANY_INSTALLS,
-            )
-            % {"limit": settings.MANY_INSTALLS, "count": len(machines)}
-        )
+    if len(machines) > MOST_MACHINES:
+        words = _("These are %(count)s machines: plan at most %(limit)s at once.")
+        raise Refused(words % {"count": len(machines), "limit": MOST_MACHINES})
     last = last_attempts(machines) if again else {}
     return ManyPlans([_line(machine, image, last.get(machine.pk), again=again) for machine in machines])
 
 
+def why_too_many(made: ManyPlans, *, by: str) -> str:
+    """The cap that `by` would go over; "" while there is room for all that may start."""
+    try:
+        caps.check_request(by, len(made.possible))
+    except caps.OverCap as exc:
+        return str(exc)
+    return ""
+
+
 def start(made: ManyPlans, *, by: str) -> list[Result]:
-    """Start all that may start, each by the plan that was approved, and tell what came of each."""
+    """Start all that may start, each by the plan that was approved, and tell what came of each.
+
+    Raises Refused, and starts none, when they are more than `by` may install.
+    """
+    if over := why_too_many(made, by=by):
+        raise Refused(over)
     return [_start(line, by) for line in made.possible] + [
         Result(line.machine.name, False, " ".join(line.problems)) for line in made.refused
     ]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from installs.views import buttons, image_pages, install_list, install_page, notice_pages
+from installs.views import buttons, image_pages, install_list, install_page, notice_pages, wave_pages
 
 urlpatterns = [
     path("machines/<slug:name>/install/", buttons.plan_page, name="plan"),
@@ -12,6 +12,13 @@ urlpatterns = [
     path("installs/<int:number>/console.txt", install_page.console, name="console"),
     path("installs/<int:number>/cancel/", buttons.cancel, name="cancel"),
     path("installs/<int:number>/retry/", buttons.retry, name="retry"),
+    path("waves/", wave_pages.waves, name="waves"),
+    path("waves/new/", wave_pages.wave_new, name="wave_new"),
+    path("waves/<int:number>/", wave_pages.wave, name="wave"),
+    path("waves/<int:number>/approve/", wave_pages.wave_approve, name="wave_approve"),
+    path("waves/<int:number>/pause/", wave_pages.wave_pause, name="wave_pause"),
+    path("waves/<int:number>/resume/", wave_pages.wave_resume, name="wave_resume"),
+    path("waves/<int:number>/cancel/", wave_pages.wave_cancel, name="wave_cancel"),
     path("images/", image_pages.images, name="images"),
     path("images/<int:number>/", image_pages.image, name="image"),
     path("images/<int:number>/retire/", image_pages.retire, name="image_retire"),

@@ -21,6 +21,7 @@ if "dodaiweb.settings" in sys.modules:
 DATA = Path(tempfile.mkdtemp(prefix="dodai-test-"))
 os.environ["DODAI_DATA"] = str(DATA)
 os.environ["DODAI_TEST_SQLITE"] = str(DATA / "test.sqlite3")  # a file: threads and processes of a test share it
+os.environ["DODAI_HOUR_INSTALLS"] = "100000"  # one person begins more in a test than anybody does in an hour
 os.environ["DJANGO_SETTINGS_MODULE"] = "dodaiweb.settings"
 for name in ("DODAI_REDIS_URL", "DODAI_PROVISION_URL", "DODAI_IMAGE_URL", "DODAI_ALLOWED_HOSTS", "DODAI_DEBUG"):
     os.environ.pop(name, None)

@@ -79,7 +79,7 @@ class Scene:
         from django.contrib.auth.models import Group
         from django.contrib.contenttypes.models import ContentType
 
-        from installs.models import ImageImport, NoticeTarget
+        from installs.models import ImageImport, InstallCap, NoticeTarget, Wave
         from machines import actions
         from machines.inventory import uploads
         from machines.models import Cluster, Credentials, MachineType, Sighting, Vlan
@@ -89,7 +89,10 @@ class Scene:
         others = [
             Cluster.objects.create(name="web"), Vlan.objects.create(vid=30, name="storage"), machine.site,
             MachineType.objects.create(name="r640"), Credentials.objects.create(name="rack", username="root"),
+            InstallCap.objects.create(group=Group.objects.get(name="operator")),
         ]  # fmt: skip
+        wave = Wave.objects.create(image=image, requested_by="admin")
+        wave.machines.create(machine=machine, position=0, part=0)
         mac = "3c:ec:ef:00:00:01"
         actions.record_sighting(mac, address="10.0.0.9")
         sighting = Sighting.objects.get(mac=mac)
@@ -103,6 +106,7 @@ class Scene:
             "nonce": "0" * 32,
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
             "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
+            "waves:number": wave.pk,
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
             "clusters:number": others[0].pk, "vlans:number": others[1].pk,
             "sightings:number": sighting.pk, "connect:number": sighting.pk,

@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from dodaiweb.views import many_pages
+from installs import many
 from installs.forecast import forecast, forecasts
 from installs.images.boot_match import Match
 from installs.models import Install
@@ -176,7 +177,8 @@ def test_a_list_that_changed_since_it_was_shown_starts_nothing(operator, machine
         (installing.settings.DATA / "images" / ("cd" * 32)).touch()
     response = operator.post("/many/install/", approved | {"typed_count": "2", "typed_names": "node1"})
     assert response.status_code == 409
-    assert "changed since this list was shown" in text_of(response)
+    fact = {"state": "the list of machines, the machine", "one more": "the list of machines"}.get(change, f"the {change}")
+    assert f"Changed since this list was shown: {fact}" in text_of(response)
     assert not Install.objects.exists()
 
 
@@ -208,10 +210,11 @@ def test_an_update_of_the_page_does_not_approve_another_plan(operator, machines)
 def test_one_click_has_a_limit(operator, machines, settings):
     settings.MANY_INSTALLS = 3
     page = shown(operator, machines, installing.make_image())
-    assert "At most 3 machines are installed by one click, these are 4: choose fewer." in text_of(page)
+    assert "At most 3 machines are installed by one click, these are 4: choose fewer. A wave may" in text_of(page)
     assert "confirm card" not in page.content.decode()
-    response = operator.post("/many/install/", {"machines": ids(machines), "image": "1", "approved": "x"})
-    assert response.status_code == 422
+    digest = many.plans(machines, installing.Image.objects.get()).digest
+    asked = {"machines": ids(machines), "image": installing.Image.objects.get().pk, "approved": digest}
+    assert operator.post("/many/install/", asked).status_code == 409
     assert not Install.objects.exists()
 
 

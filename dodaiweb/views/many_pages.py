@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dodaiweb.asked import number as row_number
 from dodaiweb.views.machine_page import AsideForm
-from installs import actions, many
+from installs import actions, digests, many
 from installs.forecast import forecasts
 from installs.images.boot_match import match
 from installs.methods import METHODS
@@ -114,24 +114,30 @@ def _start(request: HttpRequest, machines: list[Machine], made: many.ManyPlans |
         raise PermissionDenied
     if made is None or not made.possible:
         return _show_plans(request, machines, made, problem or _("Nothing here can be installed."), status=422)
-    if request.POST.get("approved") != made.digest:
-        changed = _("The machines or the image changed since this list was shown: look at it again.")
-        return _show_plans(request, machines, made, changed, status=409)
+    if facts := digests.changed(request.POST.get("approved", ""), made.parts):
+        words = _("Changed since this list was shown: %(what)s. Look at it again.") % {"what": ", ".join(facts)}
+        return _show_plans(request, machines, made, words, status=409)
     if missing := made.confirmation.problem(request.POST):
         return _show_plans(request, machines, made, missing, status=422)
-    return _tell(request, many.start(made, by=request.user.get_username()))
+    try:
+        return _tell(request, many.start(made, by=request.user.get_username()))
+    except many.Refused as exc:
+        return _show_plans(request, machines, made, str(exc), status=409)
 
 
 def _show_plans(
     request: HttpRequest, machines: list[Machine], made: many.ManyPlans | None, problem: str, *, status: int = 200
 ) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
+    may = request.user.has_perm("machines.install_machine")
+    over = many.why_too_many(made, by=request.user.get_username()) if made and may else ""
     lines = made.possible if made else []
     ready = [(line.machine, line.plan.image) for line in lines if line.plan and line.plan.image]
     values = {
         "forecasts": forecasts(ready),
         **prospects(ready), "last": many.last_attempts(machines),
-        "machines": machines, "ids": _ids(machines), "plans": made, "problem": problem, "methods": METHODS,
+        "machines": machines, "ids": _ids(machines), "plans": made, "problem": problem or over, "methods": METHODS,
+        "is_too_many": bool(over),
         "images": list(Image.objects.filter(retired_at=None)), "image": asked.get("image", ""),
         "address": reverse("plan_many") + f"?image={asked.get('image', '')}&machines={_ids(machines)}",
     }  # fmt: skip

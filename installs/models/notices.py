@@ -71,10 +71,12 @@ class Notice(models.Model):
         FAILED = "install.failed", _("failed")
         INSTALLED = "install.installed", _("installed")
         CANCELLED = "install.cancelled", _("cancelled")
+        WAVE_STOPPED = "wave.stopped", _("wave stopped")
         TEST = "test", _("test")
 
     target = models.ForeignKey(NoticeTarget, models.CASCADE, related_name="notices")
     install = models.ForeignKey(Install, models.CASCADE, null=True, related_name="notices")
+    wave = models.ForeignKey("installs.Wave", models.CASCADE, null=True, related_name="notices")
     uid = models.CharField(max_length=40, unique=True, default=new_uid)
     kind = models.CharField(max_length=20, choices=Kind)
     payload = models.JSONField(help_text="The body, as it was when it happened")
@@ -96,6 +98,9 @@ class Notice(models.Model):
             models.UniqueConstraint(
                 fields=["target", "install", "kind"], condition=Q(install__isnull=False),
                 name="an_end_is_told_once_to_each",
+            ),
+            models.UniqueConstraint(
+                fields=["target", "wave", "kind"], condition=Q(wave__isnull=False), name="a_wave_is_told_once_to_each"
             ),
         ]  # fmt: skip
         indexes = [models.Index(fields=["again_at"], condition=Q(ended_at=None), name="waiting_notices_by_time")]

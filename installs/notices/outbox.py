@@ -9,23 +9,27 @@ import logging
 import secrets
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from installs.models import Install, Notice, NoticeTarget, NoticeTry
+from installs.models import Install, Notice, NoticeTarget, NoticeTry, Wave
 from installs.notices import delivery as notice_delivery
-from installs.notices.words import payload_of, test_payload
+from installs.notices.words import payload_of, payload_of_wave, test_payload
 from machines import doorbell
+from machines.models import Machine
 
 logger = logging.getLogger(__name__)
 
 JOB = "installs.jobs.notify"
 LEASE = timedelta(seconds=90)  # more than a try may take, looking up the name included
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=4)
+FORGOTTEN_AT_ONCE = 500
 GIVEN_UP_AFTER = timedelta(hours=24)
 SWITCHES = {
     Notice.Kind.FAILED: "on_failed", Notice.Kind.INSTALLED: "on_installed", Notice.Kind.CANCELLED: "on_cancelled",
+    Notice.Kind.WAVE_STOPPED: "on_failed",
 }  # fmt: skip
 
 
@@ -39,6 +43,22 @@ def note_end(install: Install, kind: Notice.Kind) -> None:
             _note(install, kind)
     except Exception:
         logger.exception("install %s: its end could not be noted for anybody", install.pk)
+
+
+def note_wave(wave: Wave, kind: Notice.Kind) -> None:
+    """Write that a wave stopped, for those who are told of failures. Never raises, as `note_end`."""
+    try:
+        with transaction.atomic():
+            clusters = Machine.objects.filter(waves__wave=wave, cluster__isnull=False).values("cluster")
+            mine = Q(cluster=None) | Q(cluster__in=clusters)
+            targets = list(NoticeTarget.objects.filter(mine, is_enabled=True, **{SWITCHES[kind]: True}))
+            payload = payload_of_wave(wave, kind)
+            Notice.objects.bulk_create(
+                [Notice(target=target, wave=wave, kind=kind, payload=payload) for target in targets]
+            )
+            doorbell.ring(JOB)
+    except Exception:
+        logger.exception("wave %s: its end could not be noted for anybody", wave.pk)
 
 
 def send_test(target: NoticeTarget, *, by: str) -> Notice:
@@ -73,6 +93,14 @@ def ring_for_due() -> None:
     """Have a worker look at notices whose time has come."""
     if Notice.objects.due().exists():
         doorbell.ring(JOB)
+
+
+def forget_old() -> int:
+    """Take away delivered notices that nobody looks at any more; how many. A part at a time: it may be called again."""
+    before = now() - timedelta(days=settings.NOTICES_KEPT_DAYS)
+    old = Notice.objects.filter(is_delivered=True, ended_at__lt=before).order_by("pk")[:FORGOTTEN_AT_ONCE]
+    _total, by_model = Notice.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()
+    return by_model.get(Notice._meta.label, 0)
 
 
 def _note(install: Install, kind: Notice.Kind) -> None:

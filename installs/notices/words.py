@@ -8,7 +8,7 @@ from django.utils.translation import override
 
 from installs.advice import advice_for
 from installs.methods import METHODS
-from installs.models import Install, Notice
+from installs.models import Install, Notice, Wave
 
 VERSION = 1
 
@@ -42,6 +42,26 @@ def payload_of(install: Install, kind: Notice.Kind) -> dict[str, Any]:
         }
 
 
+def payload_of_wave(wave: Wave, kind: Notice.Kind) -> dict[str, Any]:
+    """Without names of machines: a target may be told of one cluster only, a wave goes over several."""
+    machines = wave.machines.all()
+    return _envelope(kind) | {
+        "data": {
+            "wave": wave.pk,
+            "image": wave.image.name,
+            "machines": len(machines),
+            "ended_badly": machines.ended_badly().count(),
+            "under_way": machines.live().count(),
+            "not_begun": machines.waiting().count(),
+            "stops_at": wave.stop_at,
+            "requested_by": wave.requested_by,
+            "approved_by": wave.approved_by,
+            "ended_at": wave.ended_at.isoformat() if wave.ended_at else None,
+            "url": f"{settings.PAGES_URL.rstrip('/')}/waves/{wave.pk}/",
+        }
+    }
+
+
 def test_payload(*, by: str) -> dict[str, Any]:
     return _envelope(Notice.Kind.TEST) | {"data": {"message": "This is a test notice of Dodai.", "requested_by": by}}
 
@@ -61,6 +81,8 @@ def subject_of(payload: dict[str, Any]) -> str:
             return f"Dodai: {what} of {data['machine']} failed ({data['cause']})"
         case Notice.Kind.INSTALLED:
             return f"Dodai: {data['machine']} is installed with {data['image']}"
+        case Notice.Kind.WAVE_STOPPED:
+            return f"Dodai: wave {data['wave']} of {data['image']} stopped after {data['ended_badly']} bad ends"
     return f"Dodai: install of {data['machine']} was cancelled"
 
 
@@ -69,6 +91,9 @@ def text_of(payload: dict[str, Any]) -> str:
     data = payload["data"]
     if payload["type"] == Notice.Kind.TEST:
         return f"{data['message']}\nAsked for by {data['requested_by']}.\n"
+    if payload["type"] == Notice.Kind.WAVE_STOPPED:
+        counts = f"{data['machines']} machines: {data['not_begun']} not begun, {data['under_way']} under way."
+        return f"{subject_of(payload)}\n\n{counts}\nApproved by {data['approved_by']}.\n\n{data['url']}\n"
     lines = [
         ("Machine", data["machine"]), ("Cluster", data["cluster"]), ("Image", data["image"]),
         ("Step", data["step_label"] if data["cause"] else None), ("Cause", data["cause"]), ("Next", data["advice"]),

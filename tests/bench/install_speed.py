@@ -154,7 +154,7 @@ def _install(data: Path, machine: str, image: str) -> Run:
     """One install. Raises SystemExit with what was printed when it does not end in `installed`."""
     console = data / "lab" / machine / "console.log"
     before = console.stat().st_size if console.exists() else 0
-    command = [sys.executable, str(MANAGE), "install", machine, image, "--yes", "--wait", "--json"]
+    command = [sys.executable, str(MANAGE), "install", machine, image, "--confirm", machine, "--wait", "--json"]
     with CpuClock(data, machine).running() as clock:
         done = subprocess.run(command, env=os.environ | {"DODAI_DATA": str(data)}, capture_output=True, text=True,
                               timeout=INSTALL_SECONDS, check=False)  # fmt: skip

@@ -109,14 +109,14 @@ class Dodai:
         return json.loads(printed.rpartition("value ")[2])
 
     def install(self, machine: str, image: str) -> "Following":
-        """`install --yes --wait --json` in a terminal of its own."""
+        """`install --confirm MACHINE --wait --json` in a terminal of its own."""
         folder = self.data.with_name("installs")
         folder.mkdir(exist_ok=True)
         name = f"{machine}-{len(list(folder.glob('*.json')))}"
         lines, errors = folder / f"{name}.json", folder / f"{name}.err"
         with lines.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                self._command("install", machine, image, "--yes", "--wait", "--json"), env=_environment(self.data),
+                self._command("install", machine, image, "--confirm", machine, "--wait", "--json"), env=_environment(self.data),
                 cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
         return Following(machine, process, lines, errors, self)

@@ -19,6 +19,11 @@ class Command(BaseCommand):
         parser.add_argument("machine")
         parser.add_argument("image")
         parser.add_argument("--yes", action="store_true", help="do not ask; the plan is printed all the same")
+        parser.add_argument(
+            "--confirm",
+            metavar="WHAT",
+            help="digest of the plan, or the machine's name: where --yes is not enough",
+        )
         parser.add_argument("--wait", action="store_true", help="print steps as they happen until it has ended")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
@@ -29,8 +34,7 @@ class Command(BaseCommand):
             self._show(made)
         if not made.is_possible:
             raise CommandError(" ".join(made.problems))
-        if not options["yes"]:
-            self._confirm(made)
+        self._confirm(made, confirmed=options["confirm"], is_sure=options["yes"])
         try:
             install = actions.start_install(machine, image, by=asker(), approved=made.digest)
         except actions.Refused as exc:
@@ -52,8 +56,17 @@ class Command(BaseCommand):
         self.stdout.write(f"{made.machine}: {made.image} by {made.method}\nwill be wiped: {where}")
         for warning in made.warnings:
             self.stdout.write(f"note: {warning}")
+        self.stdout.write(f"plan {made.digest}")
 
-    def _confirm(self, made: plan.Plan) -> None:
+    def _confirm(self, made: plan.Plan, *, confirmed: str | None, is_sure: bool) -> None:
+        if confirmed is not None:
+            if confirmed not in (made.digest, made.machine.name):
+                raise CommandError("nothing was started: the plan is not the one with this digest, look at it again")
+            return
+        if is_sure and not made.needs_typed_name:
+            return
+        if is_sure:
+            raise CommandError(f"{made.typed_because} --yes does not confirm that: use --confirm {made.digest}")
         wanted = made.machine.name if made.needs_typed_name else "yes"
         try:
             typed = input(f"Type {wanted!r} to go on: ")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from dodaiweb import checkups
 from installs import reach, sweep
 from installs.notices import outbox
+from installs.waves import turns
 from machines import jobs, loops
 
 EVERY_SECONDS = 1.0
@@ -24,9 +25,11 @@ class Command(BaseCommand):
 
     def _turn(self) -> None:
         sweep.sweep()
+        turns.take_all()
         jobs.ring_for_due()
         outbox.ring_for_due()
         if time.monotonic() >= self._seldom_at:
             self._seldom_at = time.monotonic() + SELDOM_SECONDS
             reach.ring_if_old()
             checkups.ring_for_due()
+            outbox.forget_old()
