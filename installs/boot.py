@@ -77,7 +77,7 @@ def fetch_script(token: str, boot_id: str) -> str | None:
             add_alert(install, "second-claimant", "A second machine used a boot script's address.")
             return None
         _warn_of_other_boots(install, boot, boot_id)
-        installer_token = tokens.new()
+        installer_token = tokens.following(boot.token_hash, boot_id, purpose="installer")
         boot.boot_id, boot.script_at, boot.installer_hash = boot_id, now(), tokens.digest(installer_token)
         boot.save(update_fields=["boot_id", "script_at", "installer_hash"])
         if install.state == State.WAITING and install.silence:

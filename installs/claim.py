@@ -1,5 +1,6 @@
 """One worker's right to work on one install, for as long as its lease lasts."""
 
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
@@ -9,15 +10,27 @@ from django.utils.timezone import now
 
 from installs.lifecycle import State
 from installs.models import Event, Install, add_event
+from machines import alive
 from machines.models import Machine
 from machines.power import PowerDriver, PowerRefused, driver_for
 from machines.power.base import BmcEndpoint, BootDevice, Power
+from machines.power.child import only_for
 
 LEASE = timedelta(seconds=15)  # twice what one call to a BMC may take
 
 
 class ClaimLost(Exception):
     """Another worker has the install now, or it was stopped: do nothing more and store nothing."""
+
+
+def new_owner() -> str:
+    """Another one for each claim. It begins with the name of this process, so that its end is noticed: see `sweep`."""
+    return f"{alive.own_name()}.{secrets.token_hex(3)}"
+
+
+def holder_has_ended(owner: str) -> bool:
+    """Whether the process that made this owner is certain to be gone."""
+    return alive.has_ended(owner.rpartition(".")[0])
 
 
 class Claim:
@@ -58,7 +71,8 @@ class Claim:
 class FencedPower(PowerDriver):
     """A power driver that renews the claim right before each call: a stale worker's command never leaves.
 
-    IPMI itself cannot be fenced, so one packet may already be under way; the write grant makes it harmless.
+    A worker that is frozen between the two finds, once it wakes, that the time of its lease is over. IPMI itself cannot
+    be fenced, so one packet may already be under way; the write grant makes it harmless.
     """
 
     slug = "fenced"
@@ -88,12 +102,12 @@ class FencedPower(PowerDriver):
         self._fenced(self._driver.reset)
 
     def boot_from(self, device: BootDevice, *, persistent: bool = False) -> None:
-        self._renew()
-        self._driver.boot_from(device, persistent=persistent)
+        self._fenced(lambda: self._driver.boot_from(device, persistent=persistent))
 
     def boot_device(self) -> BootDevice | None:
         return self._fenced(self._driver.boot_device)
 
     def _fenced(self, call: Callable[[], Any]) -> Any:
-        self._renew()
-        return call()
+        with only_for(LEASE.total_seconds()):
+            self._renew()
+            return call()

@@ -7,7 +7,6 @@ Losing a job, running it twice, or a worker that dies or freezes anywhere change
 """
 
 import logging
-import secrets
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -15,7 +14,7 @@ from django.db.models import F
 from django.utils.timezone import now
 
 from installs import ending, lifecycle
-from installs.claim import LEASE, Claim, ClaimLost
+from installs.claim import LEASE, Claim, ClaimLost, new_owner
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor
@@ -115,7 +114,7 @@ def _claim() -> Claim | None:
             return None
         if install.state == State.WAITING:
             change(install, "resume", look_again_at=None)
-        save(install, owner=secrets.token_hex(16), fence=F("fence") + 1, lease_until=now() + LEASE)
+        save(install, owner=new_owner(), fence=F("fence") + 1, lease_until=now() + LEASE)
         install.refresh_from_db(fields=["fence"])
         return Claim(install)
 

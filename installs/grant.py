@@ -59,7 +59,7 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
 
 
 def _grant(install: Install, boot: Boot) -> Granted:
-    token = tokens.new()
+    token = tokens.following(boot.token_hash, boot.boot_id, purpose="first-boot")
     if install.granted_at is None:
         add_event(
             install,

@@ -1,6 +1,7 @@
 """What time alone makes happen. Any number of watchdogs may run it, in any process."""
 
 import logging
+import time
 from datetime import timedelta
 
 from django.db import transaction
@@ -8,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from installs import ending, flow
+from installs.claim import holder_has_ended
 from installs.lifecycle import LIVE, State
 from installs.methods import METHODS
 from installs.models import BOOT_FLAG_LOST, Event, Install, add_event
@@ -23,6 +25,7 @@ UNTOUCHED = "Nothing was written."
 GAP_THAT_COUNTS = timedelta(seconds=15)
 STEP_THAT_COUNTS = timedelta(seconds=2)
 NEGLECTED_AFTER = timedelta(seconds=5)
+HELP_SECONDS = 0.8  # of each turn, and the step that is under way then
 OFF_BELIEVED_AFTER = timedelta(seconds=6)  # two readings, so that one reset is not taken for a loss
 DEADLINES = ("quiet_until", "give_up_at", "look_again_at", "waits_since")
 
@@ -34,11 +37,12 @@ def sweep() -> None:
         _give_up(install_id)
     for install_id in _ids(Install.objects.filter(state=State.WAITING, machine__power_state=Power.OFF)):
         _notice_power_loss(install_id)
+    _free_claims_of_the_dead()
     flow.begin_next()
     if Install.objects.due().exists():
         ring()
     if _is_neglected():
-        flow.run_due()
+        _do_what_workers_would()
 
 
 def started() -> None:
@@ -94,6 +98,15 @@ def _tell_of_gap(last: Beat, slept: timedelta) -> None:
         add_event(install, Event.Kind.NOTE, "dodai-down", text=text)
 
 
+def _free_claims_of_the_dead() -> None:
+    """A worker of this computer that was killed holds nothing any more: no need to wait until its leases run out."""
+    held = Install.objects.live().filter(lease_until__gt=now()).values_list("pk", "owner", "fence")
+    for install_id, owner, fence in held:
+        if holder_has_ended(owner):
+            Install.objects.filter(pk=install_id, owner=owner, fence=fence).update(lease_until=None)
+            logger.warning("install %s: its worker has ended, another one goes on", install_id)
+
+
 def _give_up(install_id: int) -> None:
     with transaction.atomic():
         install = lock(install_id)
@@ -145,9 +158,15 @@ def _notice_power_loss(install_id: int) -> None:
 
 
 def _is_neglected() -> bool:
-    """No worker came although one was rung: the queue may be away. The watchdog then does a step a turn itself."""
+    """No worker came although one was rung: the queue may be away. The watchdog then helps itself."""
     untouched = Q(look_again_at=None, give_up_at__lt=now() + flow.STEP_CAP - NEGLECTED_AFTER)
     return Install.objects.due().filter(untouched | Q(look_again_at__lt=now() - NEGLECTED_AFTER)).exists()
+
+
+def _do_what_workers_would() -> None:
+    until = time.monotonic() + HELP_SECONDS
+    while flow.run_due() and time.monotonic() < until:
+        pass
 
 
 def _ids(installs: object) -> list[int]:

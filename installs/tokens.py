@@ -1,19 +1,31 @@
-"""Tokens of the provisioning listener: 256 random bits, stored only as their SHA-256.
+"""Tokens of the provisioning listener: 256 bits that nobody can guess, stored only as their SHA-256.
 
 boot       in the script's URL; gives the script and nothing else
 installer  in the script; speaks for one kernel boot of one attempt
 first-boot in the installed OS; says `installed` and nothing else
+
+The boot token is random. The other two follow from it, so that who asks again, because the answer was lost or was
+long under way, is told the same: with a new one each time, the request that came last would void what it had been told.
 """
 
 import hashlib
 import re
 import secrets
+from base64 import urlsafe_b64encode
+
+from django.utils.crypto import salted_hmac
 
 WELL_FORMED = re.compile(r"^[A-Za-z0-9_-]{43}$")  # 32 bytes in base64url
 
 
 def new() -> str:
     return secrets.token_urlsafe(32)
+
+
+def following(boot_hash: str, boot_id: str, *, purpose: str) -> str:
+    """The token for `purpose` of the kernel boot that used the boot token with this hash; only this Dodai can tell."""
+    bits = salted_hmac(f"dodai.tokens.{purpose}", f"{boot_hash} {boot_id}", algorithm="sha256").digest()
+    return urlsafe_b64encode(bits).decode().rstrip("=")
 
 
 def digest(token: str) -> str:

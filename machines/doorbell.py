@@ -2,14 +2,23 @@
 
 import json
 import logging
+import time
+from collections.abc import Callable
+from functools import cache
 
 import django_rq
 import redis
 from django.db import transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "dodai:live"
+WAIT_SECONDS = 2.0  # for a Valkey that is there and does not answer
+PAUSE_SECONDS = 10.0  # until it is tried again after that: each step rings and tells many times
+_RETRY = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))  # not where nobody answers in time
+_mute_until = 0.0
 
 
 def ring(job: str) -> None:
@@ -23,14 +32,34 @@ def tell_pages(*, install: int | None = None, machine: int | None = None) -> Non
 
 
 def _ring(job: str) -> None:
-    try:
-        django_rq.get_queue().enqueue(job, result_ttl=0, failure_ttl=3600)
-    except redis.RedisError as exc:
-        logger.warning("no worker could be rung (%s); the watchdog will", type(exc).__name__)
+    def enqueue(client: redis.Redis) -> None:
+        django_rq.get_queue(connection=client).enqueue(job, result_ttl=0, failure_ttl=3600)
+
+    _say(enqueue, "no worker could be rung (%s); the watchdog will")
 
 
 def _publish(message: dict[str, int | None]) -> None:
+    _say(lambda client: client.publish(CHANNEL, json.dumps(message)), "pages could not be told (%s); they poll")
+
+
+def _say(words: Callable[[redis.Redis], object], complaint: str) -> None:
+    """Never waits for long, and never raises: whoever rings has done its work already."""
+    global _mute_until
+    if time.monotonic() < _mute_until:
+        return
     try:
-        django_rq.get_connection().publish(CHANNEL, json.dumps(message))
+        words(_connection())
     except redis.RedisError as exc:
-        logger.warning("pages could not be told (%s); they poll", type(exc).__name__)
+        if isinstance(exc, redis.TimeoutError):
+            _mute_until = time.monotonic() + PAUSE_SECONDS
+        logger.warning(complaint, type(exc).__name__)
+
+
+@cache  # connecting costs more than all else that an event does
+def _connection() -> redis.Redis:
+    """As the settings have it, but it gives up soon: a frozen Valkey would else hold up every event and every step."""
+    client: redis.Redis = django_rq.get_connection()
+    client.connection_pool.connection_kwargs |= {
+        "socket_timeout": WAIT_SECONDS, "socket_connect_timeout": WAIT_SECONDS, "retry": _RETRY,
+    }  # fmt: skip
+    return client

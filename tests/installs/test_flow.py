@@ -1,5 +1,6 @@
 """The engine: what workers, machines, time and operators do to installs, in any order."""
 
+import subprocess
 from datetime import timedelta
 
 import django_rq
@@ -137,6 +138,24 @@ def test_the_same_event_twice_is_a_duplicate_and_moves_nothing(install, server, 
     assert [server.say("install") for _ in range(3)] == ["applied", "duplicate", "duplicate"]
     event = install.events.get(kind=Event.Kind.MACHINE, name="install")
     assert (event.repeated, fresh(install).awaited) == (2, "install_reboot")
+
+
+def test_a_killed_workers_install_goes_on_before_its_lease_is_over(machine, monkeypatch):
+    install = installing.start(machine)
+    flow.begin_next()
+    killed = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setattr("os.getpid", lambda: killed.pid)
+    monkeypatch.setattr(flow, "_work_on", lambda claim: None)  # killed right after its claim
+    assert flow.run_due()
+    sweep.sweep()
+    assert not flow.run_due(), "its worker lives, and so does the lease"
+    killed.kill()
+    killed.wait()
+    monkeypatch.undo()
+    fence = fresh(install).fence
+    sweep.sweep()
+    assert flow.run_due()
+    assert fresh(install).fence == fence + 1
 
 
 def test_a_worker_that_lost_its_claim_stores_nothing(machine, monkeypatch, work):

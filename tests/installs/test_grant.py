@@ -43,6 +43,25 @@ def test_the_same_boot_may_ask_again_and_gets_a_token_that_works(install, server
     assert server.finish_first_boot(again) == "applied"
 
 
+def test_who_asks_again_is_told_the_same_so_that_no_late_request_voids_it(install, server):
+    """A request that was long under way is answered last, when the machine holds the answer to the next one."""
+    heard = server.ask_grant()
+    assert server.ask_grant() == heard
+    assert server.finish_first_boot(heard) == "applied"
+
+
+def test_who_fetches_its_script_again_is_told_the_same_token(machine, server, steps):
+    installing.start(machine)
+    steps()
+    path = server.ask_boot().partition("/script/")[2].split()[0]
+    boot_id = str(uuid.uuid4())
+    assert server.fetch_script(path, boot_id)
+    token = server.token
+    assert server.fetch_script(path, boot_id)
+    assert server.token == token
+    assert server.say("install") == "applied"
+
+
 def test_another_boot_of_the_same_machine_is_never_granted(machine, steps):
     """Firmware booted twice: both kernels run, one of them wrote already."""
     install = installing.start(machine)

@@ -3,6 +3,8 @@
 from typing import Any
 
 import django_rq
+import redis
+from django.core.management import CommandError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -16,4 +18,7 @@ class Command(KeyedCommand):
         # No fork a job: what must be isolated, a call to a BMC, has a process of its own already (power/child.py).
         queue = django_rq.get_queue()
         worker = SimpleWorker([queue], connection=queue.connection, serializer=JSONSerializer)
-        worker.work(logging_level="WARNING")
+        try:
+            worker.work(logging_level="WARNING")
+        except redis.ConnectionError as exc:  # whoever started this starts it again; the watchdog works meanwhile
+            raise CommandError(f"no Valkey or Redis ({type(exc).__name__})") from exc
