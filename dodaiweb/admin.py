@@ -83,6 +83,12 @@ class Users(UserAdmin):
         beyond = obj is not None and obj.is_superuser and not request.user.is_superuser
         return super().has_change_permission(request, obj) and not beyond
 
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Whoever sets a password can log in as that person: nobody gets rights by it that they have not."""
+        if not request.user.is_superuser and _rights(id) - _rights(request.user.pk):
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups" and not request.user.is_superuser:
             number = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
@@ -118,6 +124,13 @@ class QueuesOfSuperusers(QueueAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
+
+
+def _rights(user: Any) -> set[int]:
+    """Permissions of a user, by their own and by groups, whether the account is active now or not."""
+    number = asked.number(str(user))
+    held = Permission.objects.filter(Q(user=number) | Q(group__user=number))
+    return set(held.values_list("pk", flat=True))
 
 
 def _for_superusers(view: Any) -> Any:

@@ -21,6 +21,13 @@ def size(count: int | None) -> str:
     return f"{_three_digits(value)} {UNITS[unit]}"
 
 
+def speed(mbps: int) -> str:
+    """Of a network card: 100 Mb/s, 2.5 Gb/s, 25 Gb/s."""
+    if mbps < 1000:
+        return _("%(speed)s Mb/s") % {"speed": mbps}
+    return _("%(speed)s Gb/s") % {"speed": f"{mbps / 1000:g}"}
+
+
 def share_of(done: int, total: int) -> str:
     """`41 of 62 MB`: both in the unit of the total."""
     unit = _scaled(total)[1]

@@ -36,7 +36,8 @@ def environment(**options: Any) -> Environment:
     )  # fmt: skip
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,
-        elapsed=elapsed, intcomma=grouped, number_word=formats.number_word, told=told,
+        elapsed=elapsed, intcomma=grouped, number_word=formats.number_word, speed=formats.speed,
+        told=told,
     )  # fmt: skip
     return env
 

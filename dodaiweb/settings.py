@@ -198,11 +198,7 @@ HOUR_INSTALLS = _count("DODAI_HOUR_INSTALLS", 50)
 # Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
 OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]
 
-NOTICES_KEPT_DAYS = 90  # delivered ones; the watchdog takes older ones away
-if given := os.environ.get("DODAI_NOTICES_KEPT_DAYS"):
-    if not given.isdecimal() or not 1 <= int(given) <= 36500:
-        sys.exit(f"DODAI_NOTICES_KEPT_DAYS is {given!r}: write a number of days from 1 to 36500")
-    NOTICES_KEPT_DAYS = int(given)
+NOTICES_KEPT_DAYS = _count("DODAI_NOTICES_KEPT_DAYS", 90)  # delivered ones; the watchdog takes older ones away
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 

@@ -45,6 +45,11 @@ def live_installs() -> InstallQuerySet:
     return Install.objects.live().select_related("machine__site", "image").order_by("pk").defer(*NOT_LISTED)
 
 
+def live_inspections() -> InstallQuerySet:
+    """Their machines keep their state meanwhile."""
+    return Install.objects.live().filter(method="inspect")
+
+
 def late_installs(live: Iterable[Install], *, now: datetime) -> set[int]:
     """Which of them take notably longer than is usual. One query."""
     live = list(live)

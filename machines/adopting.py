@@ -1,9 +1,11 @@
 """An unknown machine that asked how to boot becomes one of the inventory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from machines import doorbell
@@ -20,17 +22,10 @@ def adopt(sighting: Sighting, *, name: str, **fields: Any) -> Machine:
     if site is None:
         raise Refused(_("There is no site for real machines: add one in the admin first."))
     machine = Machine(**{"name": name.strip(), "site": site, "serial": sighting.serial, "uuid": sighting.uuid} | fields)
-    try:
+    with _used_up(sighting):
         machine.full_clean()
-        with transaction.atomic():
-            machine.save()
-            card = Interface(machine=machine, mac=sighting.mac, is_pxe=True)
-            card.full_clean()
-            card.save()
-            sighting.delete()
-    except ValidationError as exc:
-        raise Refused(" ".join(exc.messages)) from exc
-    doorbell.tell_pages(machine=machine.pk)
+        machine.save()
+        _enter_card(machine, sighting, is_pxe=True)
     return machine
 
 
@@ -40,16 +35,8 @@ def add_card(sighting: Sighting, *, name: str) -> Machine:
     machine = Machine.objects.filter(name=name).first()
     if machine is None:
         raise Refused(_("There is no machine %(name)s in the inventory: choose one of the list.") % {"name": name})
-    try:
-        with transaction.atomic():
-            is_first = not machine.interfaces.filter(is_pxe=True).exists()
-            card = Interface(machine=machine, mac=sighting.mac, is_pxe=is_first)
-            card.full_clean()
-            card.save()
-            sighting.delete()
-    except ValidationError as exc:
-        raise Refused(" ".join(exc.messages)) from exc
-    doorbell.tell_pages(machine=machine.pk)
+    with _used_up(sighting):
+        _enter_card(machine, sighting, is_pxe=not machine.interfaces.filter(is_pxe=True).exists())
     return machine
 
 
@@ -57,3 +44,29 @@ def dismiss(sighting: Sighting) -> None:
     """Forget it until it asks again."""
     sighting.delete()
     doorbell.tell_pages()
+
+
+@contextmanager
+def _used_up(sighting: Sighting) -> Iterator[None]:
+    """All of it or nothing, and by one person only: the row is locked until it is gone. Raises Refused."""
+    try:
+        with transaction.atomic():
+            if not Sighting.objects.select_for_update().filter(pk=sighting.pk).exists():
+                raise Refused(
+                    _("%(mac)s is no sighting any more: somebody else entered or forgot it.") % {"mac": sighting.mac}
+                )
+            yield
+            sighting.delete()
+    except ValidationError as exc:
+        raise Refused(" ".join(exc.messages)) from exc
+    except IntegrityError as exc:  # another entry took the name, a serial number or the MAC after they were checked
+        raise Refused(
+            _("Somebody else entered a machine with the same name, serial number or MAC just now: look at it first.")
+        ) from exc
+
+
+def _enter_card(machine: Machine, sighting: Sighting, *, is_pxe: bool) -> None:
+    card = Interface(machine=machine, mac=sighting.mac, is_pxe=is_pxe)
+    card.full_clean()
+    card.save()
+    doorbell.tell_pages(machine=machine.pk)

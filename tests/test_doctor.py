@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -276,6 +277,25 @@ def test_one_check_up_at_a_time_and_no_two_workers(monkeypatch):
     checkups.run_due()
     checkups.run_due()
     assert (ran, Checkup.objects.get().ended_at is not None) == ([1], True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_check_up_that_takes_longer_than_its_lease_is_not_started_twice(monkeypatch):
+    monkeypatch.setattr(checkups, "LEASE", timedelta(seconds=0.6))
+    ran = []
+
+    def slow():
+        ran.append(1)
+        if len(ran) == 1:
+            time.sleep(1.5)
+            checkups.run_due()  # what the watchdog rings another worker for
+        yield doctor.Finding("database-right")
+
+    monkeypatch.setattr(checkups, "CHECKS", (slow,))
+    checkups.request(by="tester")
+    checkups.run_due()
+    assert ran == [1]
+    assert [finding["code"] for finding in Checkup.objects.exclude(ended_at=None).get().findings] == ["database-right"]
 
 
 @pytest.mark.django_db(transaction=True)

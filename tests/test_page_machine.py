@@ -52,7 +52,7 @@ def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
     Interface.objects.update(
         switch="leaf-3", switch_port="Ethernet1/7", speed_mbps=25000, has_link=True, seen_at=now(), name="eno1"
     )
-    assert "eno1 · 25000 Mb/s · link · DHCP Cabled to leaf-3, port Ethernet1/7" in shown(operator)
+    assert "eno1 · 25 Gb/s · link · DHCP Cabled to leaf-3, port Ethernet1/7" in shown(operator)
     Interface.objects.update(seen_at=None, switch="")
     assert "entered, not found yet" in shown(operator)
     assert "Nobody entered where its cable goes" in shown(operator)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from installs import actions
 from machines import actions as machine_actions
 from machines import places
 from machines.models import Cluster, Interface, Machine, Sighting, Vlan
@@ -50,6 +51,30 @@ def test_a_cluster_lists_its_machines(operator, web):
     assert "debian-12 R1·7" in said
     assert "other" not in said
     assert operator.get("/clusters/99/").status_code == 404
+
+
+def test_a_machine_that_is_being_inspected_is_not_called_free(operator, web):
+    with scenes.named_ramdisk():
+        actions.start_inspection(installing.make_machine(cluster=web), by="ada")
+    installing.make_machine("node2", number=2, cluster=web)
+    said = text_of(operator.get(f"/clusters/{web.pk}/"))
+    assert "node1 Being inspected" in said
+    assert "node2 Free" in said
+
+
+def test_the_empty_choice_of_a_sighting_has_a_word(operator, seen):
+    html = operator.get(f"/sightings/{seen.pk}/").content.decode()
+    assert '<option value="" selected>In no cluster</option>' in html
+    assert "---------" not in html
+
+
+def test_a_sighting_that_is_gone_is_said_to_be_gone(operator, seen):
+    number = seen.pk
+    operator.post(f"/sightings/{number}/dismiss/")
+    for page in (f"/sightings/{number}/", f"/sightings/{number}/card/", f"/sightings/{number}/dismiss/"):
+        said = text_of(operator.post(page, {"name": "x", "machine": "x"}, follow=True))
+        assert "somebody else entered or forgot it" in said
+    assert "somebody else entered or forgot it" in text_of(operator.get(f"/sightings/{number}/", follow=True))
 
 
 def test_a_machine_that_failed_stands_as_failed_in_its_cluster(operator, web):

@@ -122,7 +122,8 @@ def test_a_card_that_was_entered_meanwhile_is_told(operator):
     Interface.objects.create(machine=installing.make_machine("node1"), mac=sighting.mac)
     operator.post(f"/connect/{sighting.pk}/add/", {"name": "node2"})
     assert not Machine.objects.filter(name="node2").exists(), "nothing half-entered is left"
-    assert operator.post("/connect/9999/add/", {"name": "x"}).status_code == 404
+    said = text_of(operator.post("/connect/9999/add/", {"name": "x"}, follow=True))
+    assert "This sighting is gone: somebody else entered or forgot it." in said
 
 
 def test_a_viewer_looks_and_adds_nothing(client, db):

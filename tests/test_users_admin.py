@@ -2,7 +2,7 @@
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from tests import scenes
@@ -68,6 +68,25 @@ def test_an_admin_has_no_hand_on_a_superuser(admin, root, page):
     assert admin.post(reverse(f"admin:{page}", args=[root.pk]), values).status_code == 403
     assert user("root").is_superuser
     assert not user("root").has_usable_password()
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_an_admin_sets_no_password_of_who_may_do_more(admin, root, client, is_active):
+    grace = scenes.make_user("viewer", name="grace")
+    grace.is_active = is_active
+    grace.save()
+    page = reverse("admin:auth_user_password_change", args=[grace.pk])
+    new = {"password1": "long-and-odd-7", "password2": "long-and-odd-7"}
+    assert admin.post(page, new).status_code == 302
+    assert user("grace").check_password("long-and-odd-7")
+    special = Group.objects.create(name="special")
+    special.permissions.add(Permission.objects.get(codename="delete_user"))
+    grace.groups.add(special)
+    assert admin.get(page).status_code == 403
+    assert admin.post(page, {"password1": "other-and-odd-8", "password2": "other-and-odd-8"}).status_code == 403
+    assert user("grace").check_password("long-and-odd-7")
+    client.force_login(root)
+    assert client.get(page).status_code == 200
 
 
 def test_an_admin_gives_no_group_that_is_not_one_of_the_three_and_takes_none(admin):

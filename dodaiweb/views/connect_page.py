@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -42,7 +42,10 @@ def connect(request: HttpRequest) -> HttpResponse:
 @permission_required("machines.add_machine", raise_exception=True)
 def adopt(request: HttpRequest, number: int) -> HttpResponse:
     """Enter an unknown machine that asked how to boot."""
-    sighting = get_object_or_404(Sighting, pk=number)
+    sighting = Sighting.objects.filter(pk=number).first()
+    if sighting is None:
+        messages.error(request, _("This sighting is gone: somebody else entered or forgot it."))
+        return redirect("connect")
     try:
         machine = adopting.adopt(sighting, name=request.POST.get("name", ""))
     except Refused as exc:

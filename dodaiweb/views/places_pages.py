@@ -35,6 +35,7 @@ def cluster(request: HttpRequest, number: int) -> HttpResponse:
         "row": places.cluster_rows([found], failed=overview.causes_of_failures())[0],
         "page": page,
         "failed": {i.machine_id: i for i in overview.failed_installs().filter(machine__in=list(page))},
+        "inspected": set(overview.live_inspections().filter(machine__in=list(page)).values_list("machine", flat=True)),
         "causes": CAUSES,
         "power_words": hardware.power_words,
     })  # fmt: skip

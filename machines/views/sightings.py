@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -30,6 +30,12 @@ class MachineForm(forms.ModelForm):
         model = Machine
         fields = ("name", "serial", "uuid", "cluster", "rack", "unit", "owner", "notes")
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        cluster = self.fields["cluster"]
+        assert isinstance(cluster, forms.ModelChoiceField)
+        cluster.empty_label = _("In no cluster")
+
 
 @require_safe
 @never_cache
@@ -44,7 +50,9 @@ def sightings(request: HttpRequest) -> HttpResponse:
 @adding
 def sighting(request: HttpRequest, number: int) -> HttpResponse:
     """The form that makes a machine of it."""
-    seen = get_object_or_404(Sighting, pk=number)
+    seen = Sighting.objects.filter(pk=number).first()
+    if seen is None:
+        return _gone(request)
     if request.method != "POST":
         return _show(request, seen, MachineForm(initial={"serial": seen.serial, "uuid": seen.uuid}))
     form = MachineForm(request.POST)
@@ -63,7 +71,9 @@ def sighting(request: HttpRequest, number: int) -> HttpResponse:
 @adding
 def add_card(request: HttpRequest, number: int) -> HttpResponse:
     """The MAC is of a machine that is known already."""
-    seen = get_object_or_404(Sighting, pk=number)
+    seen = Sighting.objects.filter(pk=number).first()
+    if seen is None:
+        return _gone(request)
     try:
         known = adopting.add_card(seen, name=request.POST.get("machine", ""))
     except Refused as exc:
@@ -76,10 +86,18 @@ def add_card(request: HttpRequest, number: int) -> HttpResponse:
 @require_POST
 @adding
 def dismiss(request: HttpRequest, number: int) -> HttpResponse:
-    seen = get_object_or_404(Sighting, pk=number)
+    seen = Sighting.objects.filter(pk=number).first()
+    if seen is None:
+        return _gone(request)
     deeds.note(request.user, deeds.Deed.FORGOT, seen)
     adopting.dismiss(seen)
     messages.success(request, _("%(mac)s is forgotten. It comes back if it asks again.") % {"mac": seen.mac})
+    return redirect("sightings")
+
+
+def _gone(request: HttpRequest) -> HttpResponse:
+    """It was open on somebody's page meanwhile: no fault of theirs."""
+    messages.error(request, _("This sighting is gone: somebody else entered or forgot it."))
     return redirect("sightings")
 
 

@@ -50,6 +50,22 @@ def image():
     return installing.make_image()
 
 
+def test_delivered_notices_are_forgotten_after_a_while_and_others_are_not(settings):
+    target = NoticeTarget.objects.create(name="ops", address="https://hooks.example/x")
+    ages = {"old": (100, True), "new": (80, True), "not delivered": (100, False)}
+    for uid, (days, is_delivered) in ages.items():
+        ended_at = now() - timedelta(days=days)
+        notice = Notice.objects.create(
+            target=target, uid=uid, kind="test", payload={}, ended_at=ended_at, is_delivered=is_delivered
+        )
+        NoticeTry.objects.create(notice=notice, took=timedelta(), is_good=is_delivered, result="x")
+    assert outbox.forget_old() == 1
+    assert set(Notice.objects.values_list("uid", flat=True)) == {"new", "not delivered"}
+    assert NoticeTry.objects.count() == 2
+    settings.NOTICES_KEPT_DAYS = 70
+    assert (outbox.forget_old(), outbox.forget_old()) == (1, 0)
+
+
 def target_of(hook, **fields) -> NoticeTarget:
     target = NoticeTarget(name=fields.pop("name", "ops"), address=hook.url, is_private=True, **fields)
     target.set_secret(SECRET)
