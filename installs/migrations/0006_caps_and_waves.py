@@ -43,6 +43,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pk'],
+                'verbose_name': 'event of a wave',
+                'verbose_name_plural': 'events of waves',
             },
         ),
         migrations.CreateModel(
@@ -57,6 +59,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['part', 'position'],
+                'verbose_name': 'machine of a wave',
+                'verbose_name_plural': 'machines of waves',
             },
         ),
         migrations.AlterField(
@@ -98,6 +102,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
+                'verbose_name': 'wave',
+                'verbose_name_plural': 'waves',
                 'permissions': [('approve_wave', 'Can approve waves, which install more machines than the caps allow')],
             },
         ),

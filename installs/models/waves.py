@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from installs.lifecycle import ENDED, LIVE
 from installs.lifecycle import State as InstallState
@@ -44,7 +45,11 @@ class Wave(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        permissions = [("approve_wave", "Can approve waves, which install more machines than the caps allow")]
+        verbose_name = _("wave")
+        verbose_name_plural = _("waves")
+        permissions = [
+            ("approve_wave", gettext_noop("Can approve waves, which install more machines than the caps allow")),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(window_from=None, window_to=None)
@@ -90,6 +95,8 @@ class WaveMachine(models.Model):
 
     class Meta:
         ordering = ["part", "position"]
+        verbose_name = _("machine of a wave")
+        verbose_name_plural = _("machines of waves")
         constraints = [
             models.UniqueConstraint(fields=["wave", "machine"], name="a_machine_is_once_in_a_wave"),
             models.CheckConstraint(
@@ -116,6 +123,8 @@ class WaveEvent(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        verbose_name = _("event of a wave")
+        verbose_name_plural = _("events of waves")
 
     def __str__(self) -> str:
         return f"{self.name} of wave {self.wave_id}"
