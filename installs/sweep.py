@@ -126,6 +126,11 @@ def _overdue_words(install: Install) -> str:
     match install.awaited:
         case "install" | "inspected" if install.boots.exists():
             return f"{name} booted the ramdisk, which then said nothing{silent}: look at its console. {UNTOUCHED}"
+        case "install" | "inspected" if install.events.filter(name=BOOT_FLAG_LOST).exists():
+            return (
+                f"{name} did not boot from the network{silent}: its BMC did not keep the boot device that it was told. "
+                f"Set the boot order of its machine type to network first, then retry. {UNTOUCHED}"
+            )
         case "install" | "inspected":
             return f"{name} did not boot from the network{silent}: check boot order, cable and DHCP lines. {UNTOUCHED}"
         case "installed":
@@ -139,11 +144,6 @@ def _overdue_words(install: Install) -> str:
 def _notice_power_loss(install_id: int) -> None:
     """A machine that is off says nothing more: no need to wait out its silence."""
     with transaction.atomic():
-        case "install" | "inspected" if install.events.filter(name=BOOT_FLAG_LOST).exists():
-            return (
-                f"{name} did not boot from the network{silent}: its BMC did not keep the boot device that it was told. "
-                f"Set the boot order of its machine type to network first, then retry. {UNTOUCHED}"
-            )
         install = lock(install_id)
         machine, since = install.machine, install.waits_since
         if install.state != State.WAITING or not install.awaited or install.operator_task or since is None:
