@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.chromium import launched, need_chromium
 from tests.serving import served
@@ -14,6 +14,7 @@ from tests.serving import served
 # Playwright's synchronous calls run an event loop in this thread, which Django would take for an async view.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
+expect.set_options(timeout=8_000)  # a busy computer; less than the 10 s after which pages ask by themselves
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
@@ -54,7 +55,7 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
     contexts, complaints = [], []
 
     def watched(page: Page) -> Page:
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(20_000)
         page.on("console", lambda message: complaints.append(message.text) if _is_bad(message) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page

@@ -15,7 +15,7 @@ def test_what_somebody_does_appears_by_itself(opened):
     page = opened("/activity/")
     page.wait_for_selector(LIVE)
     machine_actions.request_power(machine, "on", by="grace")
-    expect(page.locator("tbody tr")).to_contain_text("asked to switch on", timeout=8000)
+    expect(page.locator("tbody tr")).to_contain_text("asked to switch on")
 
 
 def test_filtering_and_going_back_in_time(opened):

@@ -47,11 +47,11 @@ def test_a_paused_log_stands_still_and_catches_up(opened, running):
     pause.click()
     tell(server, "second\n")
     server.say("progress", {"phase": "fetch", "done_bytes": 1, "total_bytes": 2})
-    expect(page.locator(".hero strong")).to_have_text("Fetching the image", timeout=8000)
+    expect(page.locator(".hero strong")).to_have_text("Fetching the image")
     assert "second" not in page.locator("#log").inner_text()
     assert pause.get_attribute("aria-pressed") == "true"
     pause.click()
-    expect(page.locator("#log")).to_contain_text("second", timeout=8000)
+    expect(page.locator("#log")).to_contain_text("second")
 
 
 def test_searching_counts_and_walks_through_what_is_found(opened, running):
@@ -97,7 +97,7 @@ def test_an_install_is_followed_to_its_end(opened, site):
     mark(page)
     expect(page.locator(".hero strong")).to_have_text("Waiting in the queue")
     finish(machine)
-    expect(page.locator(".hero strong")).to_have_text("Installed", timeout=8000)
+    expect(page.locator(".hero strong")).to_have_text("Installed")
     assert page.locator(".tl li[data-s=todo]").count() == 0
     assert_not_reloaded(page)
 

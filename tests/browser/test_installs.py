@@ -31,7 +31,7 @@ def test_a_new_install_appears_by_itself(opened):
     page.wait_for_selector(LIVE)
     expect(page.locator(".blank")).to_contain_text("Nothing was installed yet")
     scenes.start(installing.make_machine(), image)
-    expect(page.locator("tbody tr")).to_have_count(1, timeout=8000)
+    expect(page.locator("tbody tr")).to_have_count(1)
 
 
 def test_the_export_is_of_what_is_shown(opened):

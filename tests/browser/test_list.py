@@ -80,7 +80,7 @@ def test_a_selection_survives_updates_pages_and_filters(opened):
     page.wait_for_selector(LIVE)
     page.get_by_label("Select node01").check()
     machine_actions.record_power(machines[1], Power.ON, next_in=timedelta())
-    expect(page.locator("tr .pw[data-p=on]")).to_have_count(1, timeout=8000)
+    expect(page.locator("tr .pw[data-p=on]")).to_have_count(1)
     assert page.get_by_label("Select node01").is_checked()
     page.get_by_label("Next page").click()
     page.wait_for_url("**page=2**")
@@ -104,7 +104,7 @@ def test_who_is_in_use_is_counted_and_followed(opened):
     expect(page.locator("#chosen-install")).to_have_text("Install 3…")
     Machine.objects.filter(pk__in=[machine.pk for machine in machines[:2]]).update(state="in_use")
     doorbell._publish({"install": None, "machine": machines[0].pk})
-    expect(page.locator("#chosen-install")).to_have_text("Install 3… (2 in use)", timeout=8000)
+    expect(page.locator("#chosen-install")).to_have_text("Install 3… (2 in use)")
 
 
 def test_select_all_takes_what_matches_on_other_pages_too(opened):
