@@ -78,6 +78,7 @@ FORMS = (
     _("%(name)s: a network card found in it belongs to %(twin)s in the inventory"),
     _("%(name)s: found the serial number %(found)s, which is %(twin)s's"),
     _("%(name)s: found the system UUID %(found)s, which is %(twin)s's"),
+    _("%(name)s: found the BMC %(address)s, which is %(twin)s's"),
     # people instead of BMCs: machines/power/manual.py
     _("%(name)s has no BMC: %(task)s by hand"),
     _("switch it on"),

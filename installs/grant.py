@@ -15,7 +15,7 @@ from installs import binding, ending, tokens
 from installs.lifecycle import State
 from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import lock, save
-from machines import identity, own_hosts
+from machines import actions, identity, own_hosts
 from machines.facts import Facts, FoundDisk
 from machines.models import Machine
 
@@ -101,6 +101,10 @@ def _identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | No
     known = {card.mac for card in machine.interfaces.all()}
     if missing := sorted(known - set(facts.macs)):
         return "identity", f"network card {missing[0]} of the inventory is not in this machine"
+    try:
+        actions.must_be(machine, facts)
+    except actions.NotThisMachine as exc:
+        return "identity", str(exc).removeprefix(f"{machine.name}: ")
     return None
 
 

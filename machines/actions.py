@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -87,7 +87,7 @@ def apply_facts(machine: Machine, found: Facts) -> None:
     """Store what an inspection found. Raises NotThisMachine, and stores nothing, when it is another machine."""
     with transaction.atomic():
         machine = Machine.objects.select_for_update().get(pk=machine.pk)
-        _refuse_other_machine(machine, found)
+        must_be(machine, found)
         machine.serial, machine.uuid = machine.serial or found.serial, machine.uuid or found.uuid
         machine.facts, machine.inspected_at = found.raw, now()
         if machine.state == State.NEW:
@@ -139,7 +139,8 @@ def _in_hands(machine: Machine) -> str:
     return _("%(name)s is in the hands of %(who)s: cancel that first") % values
 
 
-def _refuse_other_machine(machine: Machine, found: Facts) -> None:
+def must_be(machine: Machine, found: Facts) -> None:
+    """Raises NotThisMachine where what was found inside is, or belongs to, another machine of the inventory."""
     if machine.serial and found.serial and machine.serial != found.serial:
         raise NotThisMachine(
             f"{machine.name}: found the serial number {found.serial}, the inventory says {machine.serial}"
@@ -150,13 +151,24 @@ def _refuse_other_machine(machine: Machine, found: Facts) -> None:
     twin = others.filter(interfaces__mac__in=found.macs).first()
     if twin:
         raise NotThisMachine(f"{machine.name}: a network card found in it belongs to {twin.name} in the inventory")
-    twin = others.filter(serial=found.serial).first() if found.serial else None
+    twin = others.filter(serial__iexact=found.serial).first() if found.serial else None
     if twin:
         raise NotThisMachine(f"{machine.name}: found the serial number {found.serial}, which is {twin.name}'s")
-    spellings = [found.uuid, identity.swapped_uuid(found.uuid)] if found.uuid else []
-    twin = others.filter(uuid__in=spellings).first()
+    twin = others.filter(uuid__in=identity.spellings_of_uuid(found.uuid)).first()
     if twin:
         raise NotThisMachine(f"{machine.name}: found the system UUID {found.uuid}, which is {twin.name}'s")
+    _refuse_other_bmc(machine, others, found)
+
+
+def _refuse_other_bmc(machine: Machine, others: QuerySet[Machine], found: Facts) -> None:
+    """Its own BMC is another machine's in the inventory: power commands would go to the wrong one."""
+    told = found.raw.get("bmc_address")
+    address = identity.normal_host(told) if isinstance(told, str) else ""
+    bmc = getattr(machine, "bmc", None)
+    if not address or (bmc and identity.normal_host(bmc.host) == address):
+        return
+    if twin := others.filter(bmc__host__iexact=address).first():
+        raise NotThisMachine(f"{machine.name}: found the BMC {address}, which is {twin.name}'s")
 
 
 def _store_interfaces(machine: Machine, found: Facts) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import uuid as uuid_module
+from ipaddress import ip_address
 
 from django.utils.translation import gettext as _
 
@@ -56,6 +57,20 @@ def normal_uuid(text: str | None) -> str:
     except ValueError:
         return ""
     return "" if value in JUNK_UUIDS or swapped_uuid(value) in JUNK_UUIDS else value
+
+
+def normal_host(text: str) -> str:
+    """A BMC's name or address in its one spelling."""
+    cleaned = text.strip().strip("[]").lower().rstrip(".")
+    try:
+        return str(ip_address(cleaned))
+    except ValueError:
+        return cleaned
+
+
+def spellings_of_uuid(value: str) -> list[str]:
+    """Both byte orders of a system UUID, none where there is none."""
+    return [value, swapped_uuid(value)] if value else []
 
 
 def swapped_uuid(text: str) -> str:

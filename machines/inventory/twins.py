@@ -27,12 +27,13 @@ def find_twins(entries: list[Any], machines: dict[str, Any], bmcs: dict[int, Any
                 continue  # what it should be was wrong, and that has been said
             cell = item.record.cells.get(column)
             line, name = (cell.line, cell.column) if cell else (item.record.line, column)
+            value = entry.item.row.serial if key[0] == "serial" else key[1]
             if key in seen:
                 words = _("%(value)s is there twice: also in line %(line)s")
-                problems.append(Problem(line, name, words % {"value": key[1], "line": seen[key]}))
+                problems.append(Problem(line, name, words % {"value": value, "line": seen[key]}))
             elif key in stored:
                 words = _("%(value)s belongs to %(owner)s")
-                problems.append(Problem(line, name, words % {"value": key[1], "owner": stored[key].name}))
+                problems.append(Problem(line, name, words % {"value": value, "owner": stored[key].name}))
             seen.setdefault(key, line)
     return problems
 
@@ -68,10 +69,10 @@ def _keys(entry: Any) -> Iterator[tuple[Key, Any, str]]:
 
 def _machine_keys(machine: Any) -> Iterator[Key]:
     if serial := identity.normal_serial(machine.serial):
-        yield "serial", serial
+        yield "serial", serial.casefold()
     if value := identity.normal_uuid(machine.uuid):
-        yield "uuid", min(value, identity.swapped_uuid(value))
+        yield "uuid", min(identity.spellings_of_uuid(value))
 
 
 def _bmc_key(bmc: Any) -> Key:
-    return "bmc", bmc.host, bmc.driver, bmc.port, bmc.system_id
+    return "bmc", *bmc.reach

@@ -23,6 +23,8 @@ def value_of(kind: Kind, column: str, cell: Cell) -> Any:
         return model_field.clean(None if model_field.null else model_field.get_default(), None)
     if kind is schema.INTERFACE and column == "mac":
         return identity.normal_mac(cell.text)
+    if kind is schema.BMC and column == "host":
+        return identity.normal_host(model_field.clean(cell.text, None))
     if kind is schema.MACHINE and column == "serial":
         return identity.normal_serial(cell.text) or SKIP
     if kind is schema.MACHINE and column == "uuid":

@@ -1,5 +1,7 @@
 """How to reach the management controller of a machine."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -8,10 +10,10 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from dodaiweb import keys
-from machines import bmc_words
+from machines import bmc_words, identity
 from machines.bmc_probe import PROBES
 from machines.models.history import InventoryHistory
-from machines.models.machine import Machine
+from machines.models.machine import Machine, belongs_to
 from machines.power import DRIVERS
 from machines.power.base import BmcEndpoint, PowerRefused
 
@@ -87,6 +89,26 @@ class Bmc(models.Model):
 
     def __str__(self) -> str:
         return f"{self.driver} {self.host}:{self.driver_port}" if self.host else self.driver
+
+    def clean(self) -> None:
+        """Raises ValidationError that names both machines where another one has this BMC."""
+        self.host = identity.normal_host(self.host)
+        if not self.host or (driver := DRIVERS.get(self.driver)) is None or not driver.needs_address:
+            return
+        others = Bmc.objects.exclude(pk=self.pk).filter(host__iexact=self.host).select_related("machine")
+        if twin := next((other for other in others if other.reach == self.reach), None):
+            raise belongs_to(twin.machine, "host", self.host, of=getattr(self, "machine", None))
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.host = identity.normal_host(self.host)
+        super().save(*args, **kwargs)
+
+    @property
+    def reach(self) -> tuple[str, int, str]:
+        """What only one BMC can have. IPMI and Redfish of one BMC have ports of their own: 0 stands for those."""
+        driver = DRIVERS.get(self.driver)
+        port = 0 if driver and self.driver_port == driver.default_port else self.driver_port
+        return identity.normal_host(self.host), port, self.system_id if self.driver != "ipmi" else ""
 
     @property
     def driver_port(self) -> int:

@@ -1,5 +1,6 @@
 """Network cards and disks, and cards that no machine is known to have."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from machines import identity
 from machines.models.history import InventoryHistory
-from machines.models.machine import Machine
+from machines.models.machine import Machine, belongs_to
 
 
 def validate_mac(value: str) -> None:
@@ -55,6 +56,14 @@ class Interface(models.Model):
 
     def __str__(self) -> str:
         return self.mac
+
+    def clean(self) -> None:
+        """Raises ValidationError that names both machines where another one has this card."""
+        with suppress(identity.BadIdentity):  # that has been said by the field
+            self.mac = identity.normal_mac(self.mac)
+        twin = Interface.objects.exclude(pk=self.pk).filter(mac=self.mac).select_related("machine").first()
+        if twin:
+            raise belongs_to(twin.machine, "mac", self.mac, of=getattr(self, "machine", None))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.mac = identity.normal_mac(self.mac)

@@ -148,8 +148,14 @@ class Machine(models.Model):
         return self.name
 
     def clean(self) -> None:
+        """Raises ValidationError that names both machines where two would be one."""
         self.serial = identity.normal_serial(self.serial)
         self.uuid = self._checked_uuid()
+        others = Machine.objects.exclude(pk=self.pk)
+        if self.serial and (twin := others.filter(serial__iexact=self.serial).first()):
+            raise belongs_to(twin, "serial", self.serial, of=self)
+        if twin := others.filter(uuid__in=identity.spellings_of_uuid(self.uuid)).first():
+            raise belongs_to(twin, "uuid", self.uuid, of=self)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.serial = identity.normal_serial(self.serial)
@@ -192,10 +198,10 @@ class Machine(models.Model):
                     % {"value": repr(self.uuid)}
                 }
             )
-        if value:
-            twin = Machine.objects.exclude(pk=self.pk).filter(uuid=identity.swapped_uuid(value)).first()
-            if twin:
-                raise ValidationError(
-                    {"uuid": gettext("%(name)s has this UUID in the other byte order.") % {"name": twin.name}}
-                )
         return value
+
+
+def belongs_to(twin: Machine, field: str, value: str, *, of: Machine | None) -> ValidationError:
+    """What only one machine can have is another's already: both are named."""
+    words = gettext("%(value)s belongs to %(owner)s") % {"value": value, "owner": twin.name}
+    return ValidationError({field: f"{of.name}: {words}" if of and of.name else words})

@@ -104,6 +104,16 @@ bmc_address() {
     done
 }
 
+# What each disk and partition carries: a line of JSON each. Not from lsblk, which asks udev, and here is none. Reads only.
+list_signatures() {
+    local path found
+    while IFS= read -r path; do
+        [[ $path =~ ^[A-Za-z0-9/_.:+-]+$ ]] || continue
+        found=$(timeout 20 wipefs --json "$path") || found=
+        printf '{"path": "%s", "found": %s}\n' "$path" "${found:-null}"
+    done < <(lsblk --noheadings --list --output PATH)
+}
+
 memory_bytes() {
     awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo
 }
@@ -131,10 +141,12 @@ collect_facts() {
     identity_lines >"$WORK/identity"
     bmc_address >"$WORK/bmc"
     { cat /sys/bus/*/devices/*/modalias 2>/dev/null || true; } | grep -v '^cpu:' | sort -u | head -n 2000 >"$WORK/modaliases"
-    lsblk --json --bytes --output PATH,TRAN,FSTYPE,LABEL,PTTYPE >"$WORK/lsblk.json"
+    lsblk --json --output PATH,TRAN >"$WORK/lsblk.json"
+    list_signatures >"$WORK/signatures.json"
     jq -n --rawfile disks "$WORK/disks.tsv" --rawfile interfaces "$WORK/interfaces.tsv" --rawfile cpu "$WORK/cpu.tsv" \
         --rawfile identity "$WORK/identity" --rawfile bmc "$WORK/bmc" --rawfile modaliases "$WORK/modaliases" \
-        --rawfile disk_drivers "$WORK/disk-drivers.tsv" --slurpfile lsblk "$WORK/lsblk.json" "$FACTS_PROGRAM" >"$WORK/facts.json"
+        --rawfile disk_drivers "$WORK/disk-drivers.tsv" --slurpfile lsblk "$WORK/lsblk.json" \
+        --slurpfile signatures "$WORK/signatures.json" "$FACTS_PROGRAM" >"$WORK/facts.json"
 }
 
 # jq: lines of tab-separated values and lsblk's tree become the facts.
@@ -157,9 +169,8 @@ readonly FACTS_PROGRAM='
             ($lsblk[0].blockdevices | map(select(.path == $row[0]))[0] // {path: $row[0]}) as $tree | {
             path: .[0], serial: .[1], wwn: .[2], size_bytes: (.[3] | tonumber), model: .[4],
             removable: (.[5] == "1"), rotational: (.[6] == "1"), transport: ($tree.tran // ""),
-            signatures: [$tree | below | .path as $path | .label as $name |
-                ((.pttype | select(. and $path == $row[0])), (.fstype | select(.))) |
-                {path: $path, type: ., label: ($name // "")}],
+            signatures: ([$tree | below | .path as $path | $signatures[] | select(.path == $path) |
+                .found.signatures[]? | {path: $path, type, label: (.label // "")}] | unique),
             drivers: [$disk_drivers | rows[] | select(.[0] == $row[0]) | {modalias: .[1], driver: (.[2] // "")}][:16],
             holders: [$tree | below | .path | select(test("^/dev/(md|dm-|mapper/)"))]})),
         modaliases: ($modaliases | lines)
