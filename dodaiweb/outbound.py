@@ -48,7 +48,7 @@ def destination(url: str, *, private: bool) -> Destination:
     Raises Forbidden, or OutboundError where the name does not resolve.
     """
     scheme, host, port, target = parts_of(url)
-    found = _resolved(host, port)
+    found = resolved(host, port)
     allowed = tuple(address for address in found if is_allowed(address, private=private))
     if not allowed:
         raise Forbidden(_why_not(host, found[0], private=private))
@@ -97,7 +97,7 @@ def opened(
     out of the block where reading fails.
     """
     where = destination(url, private=private)
-    connection = _Pinned(where, timeout=silence_seconds)
+    connection = Pinned(where, timeout=silence_seconds)
     try:
         with _within(total_seconds, connection):
             connection.request(method, where.target, body=body, headers={"Connection": "close", **(headers or {})})
@@ -116,7 +116,7 @@ class _OutOfTime(Exception):
     pass
 
 
-class _Pinned(http.client.HTTPConnection):
+class Pinned(http.client.HTTPConnection):
     """Connects to the judged addresses; the name is only for the Host header and the certificate."""
 
     def __init__(self, where: Destination, *, timeout: float) -> None:
@@ -125,21 +125,26 @@ class _Pinned(http.client.HTTPConnection):
         self.default_port = SCHEMES[where.scheme]  # so that the Host header names no port it need not
 
     def connect(self) -> None:
-        self.sock = self._connected()
+        if self.sock is None:
+            self.reach()
         if self._where.scheme == "https":
             context = ssl.create_default_context()
             self.sock = context.wrap_socket(self.sock, server_hostname=self._where.host)
 
-    def _connected(self) -> socket.socket:
+    def reach(self) -> None:
+        """The first half of `connect`, for who tells its failures from those of TLS. Raises the last OSError."""
         for address in self._where.addresses[:TRIED_ADDRESSES]:
             try:
-                return socket.create_connection((address, self._where.port), timeout=self.timeout)
+                self.sock = socket.create_connection((address, self._where.port), timeout=self.timeout)
             except OSError as exc:
                 failure = exc
+            else:
+                return
         raise failure
 
 
-def _resolved(host: str, port: int) -> list[str]:
+def resolved(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the order of the resolver, each once. Raises OutboundError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
@@ -169,7 +174,7 @@ def _why_not(host: str, address: str, *, private: bool) -> str:
 
 
 @contextmanager
-def _within(seconds: float | None, connection: _Pinned) -> Iterator[None]:
+def _within(seconds: float | None, connection: Pinned) -> Iterator[None]:
     """Cut the connection after so long. What is read then looks like an early end: the clock decides what it was."""
     if seconds is None:
         yield
@@ -199,7 +204,7 @@ def _what_failed(where: Destination, exc: Exception) -> str:
     return f"{where.host}, port {where.port}: {getattr(exc, 'strerror', None) or type(exc).__name__}"
 
 
-def _cut(connection: _Pinned, out_of_time: threading.Event) -> None:
+def _cut(connection: Pinned, out_of_time: threading.Event) -> None:
     out_of_time.set()
     if connection.sock:
         with suppress(OSError):  # it had ended by itself

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,11 +19,12 @@ from dodaiweb import asked
 from installs import logs, overview
 from installs.models import Install
 from installs.words import done_label
-from machines import actions, hardware, lifecycle, upkeep, verbs
+from machines import actions, hardware, upkeep, verbs
 from machines.console import console_tail
 from machines.findings import findings
 from machines.history import Change, changes_of, words_of
 from machines.models import Cluster, Machine
+from machines.views.pressing import press
 
 INSTALLS_SHOWN, COMMANDS_SHOWN, CHANGES_SHOWN = 20, 8, 20
 
@@ -123,12 +124,7 @@ def _named(name: str) -> Machine:
 
 
 def _press(request: HttpRequest, found: Machine, verb: Callable[[], object], said: str) -> HttpResponse:
-    try:
-        verb()
-        messages.success(request, _("%(name)s %(what)s.") % {"name": found.name, "what": said})
-    except (actions.Refused, lifecycle.NotAllowed) as exc:
-        messages.error(request, str(exc))
-    return redirect("machine", found.name)
+    return press(request, found, verb, _("%(name)s %(what)s.") % {"name": found.name, "what": said})
 
 
 def _show(

@@ -2,7 +2,6 @@
 
 import http.client
 import ipaddress
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ SLOWEST_BYTES_PER_SECOND = 1024  # measured over a window
 WINDOW_SECONDS = 60
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 18
-PORTS = {"http": 80, "https": 443}
 PLAIN = "!#$%&'()*+,/:;=?@[]~"  # in the path and query of a URL as they are (RFC 3986, 2.2); other letters as UTF-8
 
 Told = Callable[[int, int], None]
@@ -48,10 +46,10 @@ def checked(url: str) -> Place:
     """The parts of a URL that may be fetched. Raises FetchProblem; resolves nothing."""
     try:
         parts = urlsplit(url)
-        port = parts.port or PORTS.get(parts.scheme, 0)
+        port = parts.port or outbound.SCHEMES.get(parts.scheme, 0)
     except ValueError as problem:
         raise FetchProblem(f"this is no URL: {problem}") from problem
-    if parts.scheme not in PORTS or not parts.hostname:
+    if parts.scheme not in outbound.SCHEMES or not parts.hostname:
         raise FetchProblem("images are fetched by http:// or https:// only")
     if parts.username or parts.password:
         raise FetchProblem("the URL holds a user or a password: Dodai keeps and sends none, use an open address")
@@ -100,28 +98,24 @@ def _fetch(url: str, target: Path, told: Told, deadline: float) -> None:
 
 def _connected(place: Place) -> http.client.HTTPConnection:
     """A connection to an address that was checked: the name is not resolved a second time."""
-    problem: OSError | None = None
-    for address in allowed_addresses(place.host, place.port):
-        try:
-            raw = socket.create_connection((str(address), place.port), timeout=SILENCE_SECONDS)
-        except OSError as error:
-            problem = error
-            continue
-        connection = http.client.HTTPConnection(place.host, place.port, timeout=SILENCE_SECONDS)
-        if place.scheme == "https":
-            raw = ssl.create_default_context().wrap_socket(raw, server_hostname=place.host)
-        connection.sock = raw
-        return connection
-    raise FetchProblem(f"{place.host} cannot be reached: {problem.strerror if problem else 'no address'}", again=True)
+    addresses = tuple(str(address) for address in allowed_addresses(place.host, place.port))
+    where = outbound.Destination(place.scheme, place.host, place.port, place.target, addresses)
+    connection = outbound.Pinned(where, timeout=SILENCE_SECONDS)
+    try:
+        connection.reach()
+    except OSError as problem:
+        raise FetchProblem(f"{place.host} cannot be reached: {problem.strerror}", again=True) from problem
+    connection.connect()
+    return connection
 
 
 def allowed_addresses(host: str, port: int) -> list[Address]:
     """Where a name leads, if all of it is allowed: public, or in DODAI_IMAGE_NETWORKS. Raises FetchProblem."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
+        found = outbound.resolved(host, port)
+    except outbound.OutboundError as problem:
         raise FetchProblem(f"the name {host} is not known: check it, or the name server", again=True) from problem
-    addresses = [ipaddress.ip_address(str(item[4][0]).partition("%")[0]) for item in found]
+    addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
     for address in addresses:
         if not _may_ask(address):
             raise FetchProblem(

@@ -1,10 +1,9 @@
 """Pages and buttons of machines that need to know nothing of installs."""
 
-from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
@@ -12,6 +11,7 @@ from django.views.decorators.http import require_POST
 from dodaiweb import asked
 from machines import actions, bmc_test
 from machines.models import Disk, Machine
+from machines.views.pressing import press
 
 POWER_DONE = {
     "on": gettext_lazy("%(name)s is being switched on."), "off": gettext_lazy("%(name)s is being switched off."),
@@ -24,13 +24,9 @@ POWER_DONE = {
 @permission_required("machines.operate_machine", raise_exception=True)
 def power(request: HttpRequest, name: str) -> HttpResponse:
     machine = get_object_or_404(Machine, name=name)
-    action = request.POST.get("action", "")
-    try:
-        actions.request_power(machine, action, by=request.user.get_username())
-        messages.success(request, POWER_DONE[action] % {"name": machine.name})
-    except actions.Refused as exc:
-        messages.error(request, str(exc))
-    return redirect("machine", machine.name)
+    action, by = request.POST.get("action", ""), request.user.get_username()
+    said = str(POWER_DONE.get(action, "")) % {"name": machine.name}
+    return press(request, machine, lambda: actions.request_power(machine, action, by=by), said)
 
 
 @require_POST
@@ -40,12 +36,10 @@ def test_bmc(request: HttpRequest, name: str) -> HttpResponse:
     accepts = request.POST.get("certificate") == "accept"
     if accepts and not request.user.has_perm("machines.change_bmc"):
         raise PermissionDenied
-    try:
-        bmc_test.request_test(machine, by=request.user.get_username(), accept_certificate=accepts)
-        messages.success(request, _("The BMC of %(name)s is being tested.") % {"name": machine.name})
-    except actions.Refused as exc:
-        messages.error(request, str(exc))
-    return redirect("machine", machine.name)
+    by, said = request.user.get_username(), _("The BMC of %(name)s is being tested.") % {"name": machine.name}
+    return press(
+        request, machine, lambda: bmc_test.request_test(machine, by=by, accept_certificate=accepts), said
+    )  # fmt: skip
 
 
 @require_POST
@@ -53,10 +47,5 @@ def test_bmc(request: HttpRequest, name: str) -> HttpResponse:
 def root_disk(request: HttpRequest, name: str) -> HttpResponse:
     machine = get_object_or_404(Machine, name=name)
     disk = get_object_or_404(Disk, pk=asked.number(request.POST.get("disk", "")), machine=machine)
-    try:
-        actions.choose_root_disk(disk)
-        said = _("%(disk)s is now the root disk of %(name)s: installs go there.")
-        messages.success(request, said % {"disk": disk, "name": machine.name})
-    except actions.Refused as exc:
-        messages.error(request, str(exc))
-    return redirect("machine", machine.name)
+    said = _("%(disk)s is now the root disk of %(name)s: installs go there.") % {"disk": disk, "name": machine.name}
+    return press(request, machine, lambda: actions.choose_root_disk(disk), said)

@@ -17,6 +17,7 @@ import pytest
 from django.db import OperationalError
 from django.utils.timezone import now
 
+from dodaiweb import outbound
 from installs.images import fetching, importer, imports
 from installs.images.intake import image_path, incoming
 from installs.models import Image, ImageImport
@@ -327,7 +328,7 @@ def test_the_name_is_resolved_once_and_the_address_that_was_checked_is_asked(ser
         asked.append(host)
         return [(2, 1, 6, "", ("127.0.0.1" if len(asked) == 1 else "169.254.169.254", 0))]
 
-    monkeypatch.setattr(fetching.socket, "getaddrinfo", rebinding)
+    monkeypatch.setattr(outbound.socket, "getaddrinfo", rebinding)
     server.answers["/x"] = archive.read_bytes()
     done = run(imports.ask_url("web", f"http://mirror.example:{server.server_port}/x", by="ada"))
     assert len(asked) == 1
