@@ -1,0 +1,237 @@
+"""Rounds of installs under faults, and what has to be true of each of them afterwards."""
+
+import json
+import re
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+from dodaiweb.keys import NAMES
+from installs import lifecycle
+from installs.methods import METHODS
+from installs.models import Event, Image, Install
+from machines.models import Machine
+from machines.models import Site as Place
+from tests import installing
+from tests.guarantees import faults, played
+from tests.guarantees.faults import Fault
+from tests.guarantees.site import Player, Site, _signal, using, wait_until
+
+RECOVERY_SECONDS = 30.0
+FROZEN_SECONDS = 17.0  # longer than a lease
+STAGES = ("off", "boot from network", "on", "boot from disk", "reset")
+
+
+@contextmanager
+def running(home: Path, database_url: str = "") -> Iterator[Site]:
+    """A Dodai on a database of its own, of the kind that the tests run on unless a URL is given."""
+    assert all((settings.DATA / "keys" / name).exists() for name in NAMES)
+    with _database(home, database_url) as url, Site(home, "" if url.startswith("sqlite") else url) as site, using(url):
+        yield site
+
+
+@contextmanager
+def _database(home: Path, given: str) -> Iterator[str]:
+    if given or connection.vendor == "sqlite":
+        yield given or f"sqlite://{home / 'data' / 'dodai.sqlite3'}"
+        return
+    import psycopg
+
+    of_tests = connection.settings_dict
+    name = f"kill_{secrets.token_hex(4)}"
+    server = {"host": of_tests["HOST"], "user": of_tests["USER"], "dbname": "postgres", "autocommit": True}
+    with psycopg.connect(**server) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"postgresql://{of_tests['USER']}@/{name}?host={of_tests['HOST']}"
+    finally:
+        with psycopg.connect(**server) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Operator:
+    """Orders installs by the pages, and looks whether an order arrived before it is given again."""
+
+    def __init__(self, site: Site) -> None:
+        from django.contrib.auth import get_user_model
+
+        browser = Client()
+        browser.force_login(get_user_model().objects.create_superuser(f"op{secrets.token_hex(4)}"))
+        token = secrets.token_hex(16)
+        session = browser.cookies[settings.SESSION_COOKIE_NAME].value
+        self._headers = {
+            "Cookie": f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={token}",
+            "X-CSRFToken": token,
+        }
+        installing.main_site()
+        Place.objects.update(is_practice=True)  # nobody has to answer at the URLs that its machines are told
+        self._caller = played.Caller(site.ports[0])
+        self.image = Image.objects.first() or installing.make_image()
+
+    def page(self, path: str) -> int:
+        """The status of a page."""
+        return self._caller.get(path, {}, headers=self._headers).status_code
+
+    def order(self, machine: Machine) -> Install:
+        path = f"/machines/{machine.name}/install/"
+        plan = self._caller.get(path, {"image": str(self.image.pk)}, headers=self._headers).content.decode()
+        approved = re.search(r'name="approved" value="(\w+)"', plan)
+        assert approved, f"no plan of {machine.name}: {re.sub('<[^>]*>', ' ', plan)[-2500:]}"
+        before = set(machine.installs.values_list("pk", flat=True))
+        words = {"image": str(self.image.pk), "approved": approved[1], "typed": machine.name}
+        self._caller.post(path, words, headers=self._headers)
+        [install] = machine.installs.exclude(pk__in=before)  # one, however often the order was given
+        return install
+
+
+@dataclass
+class Round:
+    """Some installs at the same time, and the faults that strike meanwhile."""
+
+    site: Site
+    operator: Operator
+    machines: Sequence[Machine]
+    faults: Sequence[Fault] = ()
+    installs: list[Install] = field(default_factory=list)
+    players: list[Player] = field(default_factory=list)
+    struck: dict[str, float] = field(default_factory=dict)
+    recoveries: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Raises AssertionError, with what happened, unless all is as it has to be afterwards."""
+        self.began = time.time()
+        for number, fault in enumerate(self.faults):
+            faults.arm(self.site.faults, fault, f"{number}-{secrets.token_hex(4)}")
+        over = threading.Event()
+        tending = threading.Thread(target=self._tend, args=(over,), daemon=True)
+        tending.start()
+        try:
+            self._play()
+            self._check()
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{self._words()}\n{self.site.tail()}") from exc
+        finally:
+            over.set()
+            tending.join(70)
+            for player in self.players:
+                player.over.set()
+            for armed in (self.site.faults / "armed").iterdir():
+                armed.unlink()
+
+    def _play(self) -> None:
+        self.players = [Player(self.site, machine) for machine in self.machines]
+        for player in self.players:
+            player.start()
+            self.installs.append(self._order(player.machine))
+        wait_until(self._is_over, seconds=120, what="the installs to end and all faults to be over")
+        for player in self.players:
+            player.join(20)
+
+    def _order(self, machine: Machine) -> Install:
+        while True:
+            try:
+                return self.operator.order(machine)
+            except AssertionError:
+                if time.time() - self.began > (90 if self.struck else 20):
+                    raise
+
+    def _is_over(self) -> bool:
+        live = Install.objects.live().filter(pk__in=[install.pk for install in self.installs])
+        asleep = any(time.time() < until for until in list(self.struck.values()))
+        return not asleep and not live.exists()
+
+    def _tend(self, over: threading.Event) -> None:
+        """Wake what slept long enough, and start again what was ended as a whole."""
+        while not over.wait(0.1):
+            self.site.revive()
+            self._note_struck()
+
+    def _note_struck(self) -> None:
+        for path in (self.site.faults / "fired").iterdir():
+            fired = json.loads(path.read_text())
+            fault = self._fault(path.name)
+            if fault and path.name not in self.struck:
+                self.struck[path.name] = fired["at"] + (FROZEN_SECONDS if fault.number == signal.SIGSTOP else 0)
+            if fault and fault.number == signal.SIGSTOP and time.time() > self.struck[path.name]:
+                for pid in fired["struck"]:
+                    _signal(pid, signal.SIGCONT)
+
+    def _fault(self, name: str) -> Fault | None:
+        fired = json.loads((self.site.faults / "fired" / name).read_text())
+        return self.faults[int(name.partition("-")[0])] if fired["at"] >= self.began else None
+
+    # What has to be true
+
+    def _check(self) -> None:
+        for install, player in zip(self.installs, self.players, strict=True):
+            install.refresh_from_db()
+            self._check_end(install, player)
+            _check_power(player)
+            _check_story(install)
+            assert Install.objects.filter(machine=install.machine, queued_at__gte=install.queued_at).count() == 1
+            self._check_recovery(install)
+
+    def _check_end(self, install: Install, player: Player) -> None:
+        story = player.story
+        assert story.error is None, f"{player.name}: {story.error!r}"
+        assert install.state == lifecycle.State.INSTALLED, f"{player.name}: {install.cause} {install.error}"
+        assert story.is_up and install.confirmed_at, f"{player.name} is said to be installed and is not up"
+        assert story.granted == {install.granted_boot_id}, f"{player.name} was granted to {story.granted}"
+        machine = Machine.objects.get(pk=player.machine.pk)
+        assert (machine.image_name, machine.handled_by) == (self.operator.image.name, "")
+
+    def _check_recovery(self, install: Install) -> None:
+        assert install.ended_at
+        for name in self.struck:
+            fired = json.loads((self.site.faults / "fired" / name).read_text())
+            self.recoveries.append(install.ended_at.timestamp() - fired["at"])
+            assert self.recoveries[-1] < RECOVERY_SECONDS, f"{install.machine.name} took {self.recoveries[-1]:.1f} s"
+
+    def _words(self) -> str:
+        lines = [f"faults: {'; '.join(map(str, self.faults))}; struck {len(self.struck)}"]
+        for player in self.players:
+            told = [f"{each.at - self.began:.2f} {each.what}" for each in player.told()]
+            lines.append(f"{player.name}: power {told}, {player.story}")
+        for install in self.installs:
+            events = install.events.order_by("pk").values_list("at", "kind", "name", "text")
+            lines += [
+                f"  {install} {at.timestamp() - self.began:.2f} {kind} {name} {text}" for at, kind, name, text in events
+            ]
+        return "\n".join(lines)
+
+
+def _check_power(player: Player) -> None:
+    """The BMC was told things in the order of the steps, maybe twice each, and nothing where it would do harm."""
+    told, story = player.told(), player.story
+    stages = [STAGES.index(each.what) for each in told]
+    assert stages == sorted(stages), f"{player.name}: a step was done again after a later one: {told}"
+    assert set(stages) >= {1, 2, 3, 4}, f"{player.name}: a step was not done: {told}"
+    writing = [each for each in told if story.granted_at < each.at < story.rebooted_at]
+    assert not writing, f"{player.name}: while it wrote: {writing}"
+    late = [each for each in told if each.at > story.up_at]
+    assert not late, f"{player.name}: after its OS was up: {late}"
+
+
+def _check_story(install: Install) -> None:
+    """Its events, replayed, lead to its state; each of its steps is told of once."""
+    state: str = lifecycle.State.QUEUED
+    names = {kind: [] for kind in Event.Kind.values}
+    for event in install.events.order_by("pk"):
+        names[event.kind].append(event.name)
+        if event.kind == Event.Kind.STATE and event.name != "queue":
+            state = lifecycle.after(state, event.name)
+    assert state == install.state
+    steps = METHODS[install.method].steps
+    told = names[Event.Kind.STEP]
+    assert told == [step for step in steps if step in told], f"{install}: steps {told}"
+    assert set(steps) - set(METHODS[install.method].waits) <= set(told), f"{install}: steps {told}"
+    assert len(names[Event.Kind.MACHINE]) == len(set(names[Event.Kind.MACHINE])), "an event was applied twice"
