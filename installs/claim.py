@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Q
 from django.utils.timezone import now
 
 from installs.lifecycle import State
@@ -54,9 +55,13 @@ class Claim:
         add_event(self.install, Event.Kind.NOTE, name, text=text)
 
     def renew(self) -> None:
-        """Lengthen the lease if, and only if, the row is still as it was claimed. Raises ClaimLost."""
+        """Lengthen the lease if, and only if, the row is still as it was claimed. Raises ClaimLost.
+
+        Nor is anything done to a machine that was protected this moment, unless what it needs is to be stopped.
+        """
+        touchable = Q(machine__protected=False) | Q(granted_at__isnull=False) | Q(state=State.STOPPING)
         mine = Install.objects.filter(
-            pk=self.install.pk, owner=self.install.owner, fence=self.install.fence, state=self.install.state
+            touchable, pk=self.install.pk, owner=self.install.owner, fence=self.install.fence, state=self.install.state
         )
         if not mine.update(lease_until=now() + LEASE):
             raise ClaimLost

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils.timezone import now
 
-from installs import ending, lifecycle
+from installs import ending, lifecycle, untouchable
 from installs.claim import LEASE, Claim, ClaimLost, new_owner
 from installs.lifecycle import State
 from installs.methods import METHODS
@@ -44,8 +44,9 @@ def begin_next() -> int:
             install = lock(install_id)
             if install.state != State.QUEUED:
                 continue
-            if install.machine.protected:
-                ending.stop_locked(install, cause="protected", error=f"{install.machine.name} was protected meanwhile")
+            cause, error = untouchable.why(install.machine)
+            if cause:
+                ending.stop_locked(install, cause=cause, error=error)
                 continue
             change(install, "begin", started_at=now(), give_up_at=now() + STEP_CAP, power_off_to_stop=False)
             _note_step(install)
@@ -130,6 +131,7 @@ def _work_on(claim: Claim) -> None:
         _store(claim, method, Next())  # the machine is past this step: an earlier worker died after its effect
         return
     try:
+        _refuse_untouchable(install)
         # Talks to hardware, so no lock is held: the machine's calls must get in meanwhile.
         outcome = method.run(method.steps[install.step], claim)
     except ClaimLost:
@@ -146,6 +148,13 @@ def _work_on(claim: Claim) -> None:
         logger.exception("install %s: step %s", install.pk, method.steps[install.step])
         outcome = StepFailed(f"a fault in Dodai itself ({type(exc).__name__}): see the worker's log", cause="bug")
     _store(claim, method, outcome)
+
+
+def _refuse_untouchable(install: Install) -> None:
+    """Before the grant nothing was written yet, and stopping leaves the machine as it is. Raises StepFailed."""
+    cause, error = untouchable.why(install.machine)
+    if cause and install.granted_at is None:
+        raise StepFailed(error, cause=cause)
 
 
 def _store(claim: Claim, method: InstallMethod, outcome: Outcome | StepFailed) -> None:
