@@ -4,14 +4,13 @@ import contextlib
 import json
 from pathlib import Path
 
+from dodaiweb import durable
+
 NAMES = ("pages", "provision", "images")
 
 
 def write(data: Path, urls: dict[str, str]) -> None:
-    path = data / "run" / "urls.json"
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(urls))
-    new.replace(path)
+    durable.write(data / "run" / "urls.json", json.dumps(urls).encode())
 
 
 def read(data: Path) -> dict[str, str]:

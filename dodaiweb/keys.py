@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dodaiweb import durable
+
 NAMES = ("secret_key", "field_key")
 METRICS = "metrics_token"  # made on demand: nothing that is stored depends on it
 LEAST_BYTES = 32
@@ -38,6 +40,8 @@ def ensure(data: Path, *, database_exists: bool) -> None:
         _make_private(folder)
         for name in missing:
             _create(folder / name)
+        for made_in in (folder, data):  # a database must not outlive its keys in a power cut
+            durable.sync_folder(made_in)
     for name in NAMES:
         read(data, name)
 

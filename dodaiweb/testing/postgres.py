@@ -29,21 +29,42 @@ def programs() -> Path | None:
     return max(found, key=lambda folder: float(folder.parent.name), default=None)
 
 
+class Cluster:
+    """A cluster in `folder`, which may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._prefix = folder, _as_owner(folder)
+        self.url = f"postgresql://dodai@/dodai?host={folder}"
+        _initialise(self._prefix, folder)
+
+    def start(self) -> None:
+        self._server = _start(self._prefix, self._folder)
+        _wait(self._server, self._folder)
+
+    def stop(self) -> None:
+        _stop(self._server)
+
+
+@contextmanager
+def restartable_cluster() -> Iterator[Cluster]:
+    """Run a cluster. Raises PostgresProblem."""
+    folder = Path(tempfile.mkdtemp(prefix="dodai-postgres-"))
+    try:
+        cluster = Cluster(folder)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def cluster() -> Iterator[str]:
     """Run a cluster; yields the value for DODAI_DATABASE_URL. Raises PostgresProblem."""
-    folder = Path(tempfile.mkdtemp(prefix="dodai-postgres-"))
-    try:
-        prefix = _as_owner(folder)
-        _initialise(prefix, folder)
-        server = _start(prefix, folder)
-        try:
-            _wait(server, folder)
-            yield f"postgresql://dodai@/dodai?host={folder}"
-        finally:
-            _stop(server)
-    finally:
-        shutil.rmtree(folder)
+    with restartable_cluster() as running:
+        yield running.url
 
 
 def _as_owner(folder: Path) -> list[str]:

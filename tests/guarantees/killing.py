@@ -24,7 +24,7 @@ from machines.models import Site as Place
 from tests import installing
 from tests.guarantees import faults, played
 from tests.guarantees.faults import Fault
-from tests.guarantees.site import Player, Site, _signal, using, wait_until
+from tests.guarantees.whole import Player, Site, signal_to, using, wait_until
 
 RECOVERY_SECONDS = 30.0
 FROZEN_SECONDS = 17.0  # longer than a lease
@@ -163,7 +163,7 @@ class Round:
                 self.struck[path.name] = fired["at"] + (FROZEN_SECONDS if fault.number == signal.SIGSTOP else 0)
             if fault and fault.number == signal.SIGSTOP and time.time() > self.struck[path.name]:
                 for pid in fired["struck"]:
-                    _signal(pid, signal.SIGCONT)
+                    signal_to(pid, signal.SIGCONT)
 
     def _fault(self, name: str) -> Fault | None:
         fired = json.loads((self.site.faults / "fired" / name).read_text())

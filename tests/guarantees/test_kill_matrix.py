@@ -28,12 +28,11 @@ def site(tmp_path_factory, django_db_setup, django_db_blocker):
 @pytest.fixture(scope="module")
 def bench(site):
     """Runs one round on the same machines."""
-    operator = Operator(site)
     numbers = range(1, MACHINES + 1)
     machines = [installing.make_machine(f"node{number}", driver="played", number=number) for number in numbers]
 
     def run(*struck: Fault, count: int = MACHINES) -> Round:
-        played = Round(site, operator, machines[:count], struck)
+        played = Round(site, Operator(site), machines[:count], struck)
         played.run()
         return played
 

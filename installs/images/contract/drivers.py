@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from dodaiweb import durable
+
 MAX_ALIASES = 300_000
 LONGEST = 512
 
@@ -57,9 +59,8 @@ def save(drivers: Drivers, folder: Path, digest: str) -> None:
         "release": drivers.release, "aliases": drivers.aliases, "builtin_aliases": drivers.builtin_aliases,
         "builtin": sorted(drivers.builtin), "in_initrd": initrd,
     }  # fmt: skip
-    half = folder / f".{digest}"
-    half.write_bytes(gzip.compress(json.dumps(words).encode(), compresslevel=5, mtime=0))
-    half.replace(folder / f"{digest}.json.gz")
+    packed = gzip.compress(json.dumps(words).encode(), compresslevel=5, mtime=0)
+    durable.write(folder / f"{digest}.json.gz", packed)
 
 
 @lru_cache(maxsize=8)

@@ -9,12 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dodaiweb import valkey
 from tests import installing
 from tests.guarantees import faults, played
 from tests.real_up import READY, free_ports
@@ -70,7 +69,7 @@ class Site:
 
     def __exit__(self, *exception: object) -> None:
         for pid in self.pids():
-            _signal(pid, signal.SIGCONT)
+            signal_to(pid, signal.SIGCONT)
         self.process.kill()  # the kernel ends what is below it
         self.process.wait(20)
 
@@ -161,7 +160,7 @@ class Player(threading.Thread):
 
         try:
             self._play()
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - told by the round, in whose thread it would be lost
             self.story.error = exc
         finally:
             connections.close_all()
@@ -224,12 +223,6 @@ def wait_until(found: Callable[[], Any], *, seconds: float, what: str) -> Any:
     return value
 
 
-def _signal(pid: int, number: int) -> None:
-    try:
+def signal_to(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def answers(site: Site) -> bool:
-    return valkey.answers(site.valkey_url)
