@@ -11,8 +11,6 @@ from functools import cache, lru_cache
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _
 
-from installs.digests import FACTS
-
 FORMS = (
     # how installs end: installs/ending.py, sweep.py, flow.py, actions.py
     _("The machine is off."),
@@ -66,7 +64,12 @@ FORMS = (
     _("%(name)s is in the hands of %(install)s (asked by %(who)s): cancel that first."),
     _("%(name)s is %(state)s, nothing can be installed on it."),
     _("%(count)s installs failed, %(others)s were cancelled: %(names)s"),
-    *FACTS.values(),
+    _("the list of machines"),
+    _("the machine"),
+    _("the disk"),
+    _("the image"),
+    _("the layout"),
+    _("the way it is booted (addresses, ramdisk, kernel line)"),
     _("%(name)s: serial number is %(found)s, the inventory says %(entered)s."),
     _("%(name)s: system UUID is %(found)s, the inventory says %(entered)s."),
     _("%(name)s: network card %(mac)s of the inventory is not in this machine."),

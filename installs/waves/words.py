@@ -128,10 +128,10 @@ def _running(progress: Progress, now: datetime, under_way: str) -> str:
         return under_way if progress.live else _("It is done within seconds.")
     part = following[0].row.part
     if any(line.row.part != part for line in progress.live):
-        return f"{under_way} {_('%(part)s begins when all before it have ended.') % {'part': part_words(part)}}"
+        return f"{under_way} {_('Next: %(part)s, when all before it have ended.') % {'part': part_words(part)}}"
     if wave.window_from and not windows.is_open(wave.window_from, wave.window_to, now):
         opening = localtime(windows.opens_at(wave.window_from, now))
-        return _("%(part)s waits for its time: it begins at %(time)s.") % {
+        return _("Next: %(part)s, when the window opens at %(time)s.") % {
             "part": part_words(part), "time": f"{opening:%Y-%m-%d %H:%M %Z}",
         }  # fmt: skip
-    return _("%(part)s begins within seconds.") % {"part": part_words(part)}
+    return _("Next: %(part)s, within seconds.") % {"part": part_words(part)}
