@@ -221,7 +221,7 @@ BAD_BMCS = (_silent, _dribbling, _nonsense, _nearly_right, _echoing, _flooding)
 
 def test_a_call_ends_by_its_deadline_whatever_the_bmc_says(guarantee):
     tally = guarantee("T12", "A call to a dead or hostile BMC ends by its deadline, and leaves no process", seed=SEED)
-    before = multiprocessing.active_children()
+    before = set(multiprocessing.active_children())
     for number in range(rounds(1, 20)):
         with ThreadPoolExecutor(len(BAD_BMCS)) as pool:
             for call in [pool.submit(_call, bad, SEED + number) for bad in BAD_BMCS]:
@@ -229,7 +229,7 @@ def test_a_call_ends_by_its_deadline_whatever_the_bmc_says(guarantee):
                     took, said = call.result()
                     assert took < DEADLINE_SECONDS + ENDING_SECONDS, f"{took:.1f} s: {said}"
                     assert "BMC" in said
-    assert multiprocessing.active_children() == before
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_another_bmcs_answers_are_not_taken_for_its_own(guarantee, bmcs):
