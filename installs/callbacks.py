@@ -48,9 +48,7 @@ def for_machines(view: View) -> View:
 
 
 def text(body: str, status: int = 200) -> HttpResponse:
-    return HttpResponse(
-        body, content_type="text/plain; charset=utf-8", status=status, headers={"Cache-Control": "no-store"}
-    )
+    return _sized(HttpResponse(body, content_type="text/plain; charset=utf-8", status=status))
 
 
 def not_found(*_args: object, **_kwargs: object) -> HttpResponse:
@@ -155,9 +153,16 @@ def _installer(request: HttpRequest) -> Boot | None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind != "Bearer" or not tokens.is_well_formed(token):
         return None
-    return Boot.objects.filter(installer_hash=tokens.digest(token)).first()
+    speaking = Boot.objects.filter(installer_hash=tokens.digest(token)).select_related("install")
+    return next(iter(speaking.only("boot_id", *(f"install__{name}" for name in machine_words.READ_OF_INSTALL))), None)
 
 
 def _answer(result: str) -> HttpResponse:
     status = {"ended": 410, "unknown": 404, "bad": 400}.get(result, 200)
-    return JsonResponse({"result": result}, status=status, headers={"Cache-Control": "no-store"})
+    return _sized(JsonResponse({"result": result}, status=status))
+
+
+def _sized(response: HttpResponse) -> HttpResponse:
+    """With its length, so that a machine need not wait for the connection's end, and never kept by a cache."""
+    response["Content-Length"], response["Cache-Control"] = len(response.content), "no-store"
+    return response

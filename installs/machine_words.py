@@ -1,6 +1,6 @@
 """What a ramdisk may say during an install, beside asking for the write grant."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -8,21 +8,28 @@ from django.db.models import Sum
 from django.db.models.functions import Length
 from django.utils.timezone import now
 
+from dodaiweb.durability import may_lose_the_last_second
 from installs import ending, flow
 from installs.methods import METHODS
 from installs.models import LOG_LIMIT_BYTES, Boot, Event, Install, LogChunk, add_event
 from installs.rows import lock, save
-from machines import actions, facts
+from machines import actions, doorbell, facts
 
 RATE_MEMORY = 0.6  # how much of the shown rate is what it was a moment ago
+WORTH_WRITING, WORTH_WRITING_AFTER = 100, timedelta(seconds=0.5)  # a hundredth of the whole, or so long after the last
+MOST_LOGS_IN_MIND = 1000
+_log_lengths: dict[tuple[int, datetime], int] = {}  # by install; only the provisioning listener adds to logs
 BIGGEST = 1 << 62
+AS_READ = ("state", "step", "granted_boot_id", "phase", "done_bytes")  # what must not change beneath a progress
+READ_OF_INSTALL = (*AS_READ, "machine", "method", "silence", "total_bytes", "progress_at", "bytes_per_second")
 OUR_CAUSES = ("identity", "protected", "cancelled")  # what these mean decides what is done; no machine may say them
 
 
 def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
     """Take one event. Answers applied, duplicate, late, ended (410), unknown (404) or bad (400)."""
     if name == "log":
-        return _log(boot, body.decode(errors="replace"))
+        with may_lose_the_last_second():
+            return _log(boot, body.decode(errors="replace"))
     try:
         data = facts.load(body or b"{}")
     except (ValueError, RecursionError):
@@ -30,7 +37,8 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
     if not isinstance(data, dict):
         return "bad"
     if name == "progress":
-        return _progress(boot, data)
+        with may_lose_the_last_second():
+            return _progress(boot, data)
     if name == "failed":
         return _failed(boot, data)
     if name == "inspected":
@@ -43,6 +51,8 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
 def _progress(boot: Boot, data: dict[str, Any]) -> str:
     phase = str(data.get("phase", ""))[:31]
     done, total = _bytes(data.get("done_bytes")), _bytes(data.get("total_bytes"))
+    if _more_of_the_same(boot, phase, done, total):
+        return "applied"
     with transaction.atomic():
         install = lock(boot.install_id)
         if not flow.may_speak(install, boot.boot_id):
@@ -65,6 +75,25 @@ def _progress(boot: Boot, data: dict[str, Any]) -> str:
         return "applied"
 
 
+def _more_of_the_same(boot: Boot, phase: str, done: int, total: int) -> bool:
+    """The usual progress in one statement, as it comes from every machine every second. False: look closer."""
+    install = boot.install
+    if phase != install.phase or done < install.done_bytes or not flow.may_speak(install, boot.boot_id):
+        return False
+    moment, told_at = now(), install.progress_at
+    if told_at and moment - told_at < WORTH_WRITING_AFTER and (done - install.done_bytes) * WORTH_WRITING < total:
+        return True
+    as_read = {name: getattr(install, name) for name in AS_READ}
+    progress = {
+        "done_bytes": done, "total_bytes": total, "progress_at": moment,
+        "bytes_per_second": _rate(install, done, moment), **_still_there(install),
+    }  # fmt: skip
+    if not Install.objects.filter(pk=install.pk, **as_read).update(**progress):
+        return False  # something happened meanwhile
+    doorbell.tell_pages(install=install.pk, machine=install.machine_id)
+    return True
+
+
 def _rate(install: Install, done: int, moment: Any) -> int:
     """Bytes a second, smoothed. `install` is as it was before this progress."""
     if install.progress_at is None or done <= install.done_bytes:
@@ -82,11 +111,23 @@ def _log(boot: Boot, words: str) -> str:
         install = lock(boot.install_id)
         if not flow.may_speak(install, boot.boot_id):
             return "ended"
-        used = install.log.aggregate(total=Sum(Length("text")))["total"] or 0
-        if used < LOG_LIMIT_BYTES:
-            LogChunk.objects.create(install=install, text=words.replace("\0", "")[: LOG_LIMIT_BYTES - used])
+        used = _log_length(install)
+        text = words.replace("\0", "")[: max(LOG_LIMIT_BYTES - used, 0)]
+        if text:
+            LogChunk.objects.create(install=install, text=text)
+            _log_lengths[install.pk, install.queued_at] = used + len(text)
         save(install, **_still_there(install))
         return "applied"
+
+
+def _log_length(install: Install) -> int:
+    """Counted once and then kept in mind: a log of ten megabytes is not read again for each line of it."""
+    if (install.pk, install.queued_at) not in _log_lengths:
+        if len(_log_lengths) >= MOST_LOGS_IN_MIND:
+            _log_lengths.clear()
+        found = install.log.aggregate(total=Sum(Length("text")))["total"]
+        _log_lengths[install.pk, install.queued_at] = found or 0
+    return _log_lengths[install.pk, install.queued_at]
 
 
 def _failed(boot: Boot, data: dict[str, Any]) -> str:

@@ -1,0 +1,276 @@
+"""How many events a second the provisioning listener takes, beside the floor of this computer in the same run.
+
+python3 tests/bench/events_load.py [--seconds N] [--clients N] [--downloads N] [--no-floor]
+
+64 machines (a process on the same two cores) each send the next event as soon as the last one is answered: nine of
+ten are progress of a mebibyte, one is a line of the log. The floor is the same server program that answers one
+UPDATE by token in the same kind of database, nothing else. Then the same with image downloads running beside it.
+Aims: 0.3 of the floor, 300 a second, no error, p95 300 ms, with downloads at most a quarter slower, healthy afterwards.
+"""
+
+import argparse
+import os
+import resource
+import selectors
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.real_callers import Caller, is_whole, real_dodai, request, start_installs, states  # noqa: E402
+from tests.real_up import Up, free_ports  # noqa: E402
+
+LEAST_SHARE, LEAST_RATE, WORST_P95_MS, LEAST_BESIDE_DOWNLOADS = 0.3, 300, 300, 0.75
+IMAGE_BYTES = 256 << 20
+LINE = b"[   12.34] dodai: copying /usr/share/doc and what else a tree of files has, some 120 bytes a line of a log\n"
+FLOOR = "floor"
+
+
+@dataclass
+class Load:
+    """What came of one load: seconds of each answer by status."""
+
+    name: str
+    seconds: float = 0.0
+    took: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    own_cpu: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return len(self.took) / self.seconds
+
+    @property
+    def p95_ms(self) -> float:
+        return 1000 * statistics.quantiles(self.took, n=20)[-1]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.rate:.0f}/s, p50 {1000 * statistics.median(self.took):.0f} ms, "
+            f"p95 {self.p95_ms:.0f} ms, worst {1000 * max(self.took):.0f} ms, {len(self.errors)} errors "
+            f"{self.errors[:2] or ''}(clients used {100 * self.own_cpu / self.seconds:.0f} % of a core; "
+            f"load {os.getloadavg()[0]:.1f})"
+        )
+
+
+Words = Callable[[int, int], bytes]  # (client, how many it has sent) -> one request
+
+
+def run(name: str, port: int, clients: int, words: Words, seconds: float) -> Load:
+    """Each client sends its next request when the last one is answered, for so long."""
+    load = Load(name)
+    with ExitStack() as stack:
+        chooser = stack.enter_context(selectors.EpollSelector())
+        began, sent, answers = [0.0] * clients, [0] * clients, [b""] * clients
+        sockets = [stack.enter_context(closing(socket.create_connection(("127.0.0.1", port)))) for _ in range(clients)]
+        used, start = time.process_time(), time.monotonic()
+        for number, each in enumerate(sockets):
+            chooser.register(each, selectors.EVENT_READ, number)
+            began[number] = time.monotonic()
+            each.sendall(words(number, 0))
+        while (moment := time.monotonic()) < start + seconds:
+            for key, _ in chooser.select(0.5):
+                number = key.data
+                answers[number] += sockets[number].recv(65536)
+                if not is_whole(answers[number]):
+                    assert answers[number], "the server closed a connection"
+                    continue
+                moment = time.monotonic()
+                load.took.append(moment - began[number])
+                if not answers[number].startswith(b"HTTP/1.1 200"):
+                    load.errors.append(answers[number][:40].decode(errors="replace"))
+                sent[number] += 1
+                answers[number], began[number] = b"", moment
+                sockets[number].sendall(words(number, sent[number]))
+        load.seconds, load.own_cpu = moment - start, time.process_time() - used
+    return load
+
+
+def words_of(callers: list[Caller]) -> Words:
+    steps = [0] * len(callers)
+
+    def words(number: int, sent: int) -> bytes:
+        caller, kind = callers[number], sent % 10
+        if kind == 9:
+            return caller.event("log", LINE)
+        steps[number] += 1
+        return caller.progress(steps[number] << 20)
+
+    return words
+
+
+# The floor
+
+
+def serve_floor(path: str, port: int) -> None:
+    """The provisioning listener's server with one UPDATE by token behind it."""
+    from dodaiweb.provisioning import serve
+
+    local = threading.local()
+
+    def application(environ, start_response):  # type: ignore[no-untyped-def]
+        if not hasattr(local, "database"):
+            local.database = sqlite3.connect(path, timeout=20, isolation_level=None)
+            local.database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+        token = environ["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
+        found = local.database.execute("UPDATE floor SET told = told + 1 WHERE token = ?", (token,)).rowcount
+        body = b'{"result": "applied"}'
+        start_response("200 OK" if found else "404 Not Found", [("Content-Length", str(len(body)))])
+        return [body]
+
+    serve(application, host="127.0.0.1", port=port)
+
+
+def measure_floor(folder: Path, clients: int, seconds: float) -> Load:
+    tokens = [f"{number:043}" for number in range(clients)]
+    path = folder / "floor.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE floor (token TEXT PRIMARY KEY, told INTEGER DEFAULT 0)")
+        database.executemany("INSERT INTO floor (token) VALUES (?)", [(token,) for token in tokens])
+    port = free_ports()[1]
+    server = subprocess.Popen([sys.executable, __file__, FLOOR, str(path), str(port)])
+    try:
+        _wait_for(port)
+        return run("floor", port, clients, lambda number, _: request("/event/x", tokens[number], b"{}"), seconds)
+    finally:
+        server.kill()
+        server.wait()
+
+
+# Beside it
+
+
+@contextmanager
+def downloads(up: Up, count: int) -> Iterator[None]:
+    """So many downloads of one image without end, in a process each runs `cat` of nothing but sockets."""
+    if not count:
+        yield
+        return
+    image = up.data / "images" / ("cd" * 32)
+    with image.open("wb") as file:
+        file.truncate(IMAGE_BYTES)
+    loop = f"while :; do curl --silent --output /dev/null http://127.0.0.1:{up.ports[1] + 1}/image/{image.name}; done"
+    started = [subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sh", "-c", loop], start_new_session=True)
+               for _ in range(count)]  # fmt: skip
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        for each in started:
+            os.killpg(each.pid, 9)
+            each.wait()
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the provisioning process holds: threads, open files."""
+
+    threads: int
+    files: int
+
+    @classmethod
+    def by(cls, pid: int) -> "Held":
+        return cls(len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd")))
+
+
+def healthy(up: Up, before: Held) -> list[str]:
+    """What is wrong after the load: nothing, if the next install works and all connections and threads are gone."""
+    [caller] = start_installs(up, 1)
+    caller.boot()
+    caller.install_wholly()
+    wrong = []
+    end = time.monotonic() + 20
+    while (state := states(up)[caller.mac]) != "installed" and time.monotonic() < end:
+        time.sleep(0.5)
+    if state != "installed":
+        wrong.append(f"the next install is {state}")
+    after = Held.by(up.pid_of("provision"))
+    while after.files > before.files + 2 and time.monotonic() < end:
+        time.sleep(0.5)
+        after = Held.by(up.pid_of("provision"))
+    if after.threads > before.threads or after.files > before.files + 2:
+        wrong.append(f"before {before}, now {after}")
+    wrong += [line for line in up.output.splitlines() if "Traceback" in line or "locked" in line]
+    return wrong
+
+
+def main() -> None:
+    if sys.argv[1:2] == [FLOOR]:
+        serve_floor(sys.argv[2], int(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--downloads", type=int, default=16)
+    parser.add_argument("--no-floor", action="store_true")
+    chosen = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    print(f"{len(os.sched_getaffinity(0))} cores, load before {os.getloadavg()[0]:.1f}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="dodai-bench-") as folder:
+        floor = None if chosen.no_floor else measure_floor(Path(folder), chosen.clients, chosen.seconds)
+        print(floor or "", flush=True)
+        sys.exit(_judge(floor, *_measure(Path(folder, "data"), chosen)))
+
+
+def _measure(data: Path, chosen: argparse.Namespace) -> tuple[Load, Load, list[str]]:
+    with real_dodai(data, machines=chosen.clients) as (up, callers):
+        before = Held.by(up.pid_of("provision"))
+        for caller in callers:
+            caller.boot()
+            caller.say("install")
+        words = words_of(callers)
+        alone = run("events", up.ports[1], len(callers), words, chosen.seconds)
+        print(alone, flush=True)
+        with downloads(up, chosen.downloads):
+            beside = run(
+                f"events beside {chosen.downloads} downloads", up.ports[1], len(callers), words, chosen.seconds
+            )
+        print(beside, flush=True)
+        wrong = healthy(up, before)
+        up.stop()
+    return alone, beside, wrong
+
+
+def _judge(floor: Load | None, alone: Load, beside: Load, wrong: list[str]) -> int:
+    checks = {
+        f"at least {LEAST_RATE}/s": alone.rate >= LEAST_RATE,
+        f"p95 below {WORST_P95_MS} ms": max(alone.p95_ms, beside.p95_ms) < WORST_P95_MS,
+        "no error": not alone.errors and not beside.errors,
+        f"beside downloads {beside.rate / alone.rate:.2f} of that (at least {LEAST_BESIDE_DOWNLOADS})":
+            beside.rate >= LEAST_BESIDE_DOWNLOADS * alone.rate,
+        f"healthy afterwards {wrong or ''}": not wrong,
+    }  # fmt: skip
+    if floor:
+        checks[f"{alone.rate / floor.rate:.2f} of the floor (at least {LEAST_SHARE})"] = (
+            alone.rate >= LEAST_SHARE * floor.rate
+        )
+    for words, is_met in checks.items():
+        print(f"{'met' if is_met else 'MISSED'}: {words}")
+    return int(not all(checks.values()))
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nothing listens on {port}")
+
+
+if __name__ == "__main__":
+    main()
