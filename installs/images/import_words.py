@@ -44,10 +44,10 @@ def words_for(row: ImageImport) -> ImportWords:
 def origin(row: ImageImport) -> str:
     match row.source:
         case Source.URL:
-            return fetching.without_query(row.location)
+            return fetching.without_query(row.place)
         case Source.DEBIAN:
             return _("Debian's packages, built on this computer")
-    return row.location
+    return row.place
 
 
 def _headline(row: ImageImport) -> str:

@@ -191,7 +191,7 @@ def _carry_out(work: Work, say: Callable[[str], None]) -> Image:
             _fetch(work)
         case Source.PATH:
             require_unused(work.row.name)
-            path = imports.allowed_file(work.row.location)
+            path = imports.allowed_file(work.row.place)
             require_room(path.stat().st_size)
             copy(path, work.file, work.told)
     return _entered(work)
@@ -199,7 +199,7 @@ def _carry_out(work: Work, say: Callable[[str], None]) -> Image:
 
 def _fetch(work: Work) -> None:
     try:
-        fetching.fetch(work.row.location, work.file, lambda done, total: _told_of_fetch(work, done, total))
+        fetching.fetch(work.row.place, work.file, lambda done, total: _told_of_fetch(work, done, total))
     except fetching.FetchProblem as problem:
         if problem.again:
             raise Again(str(problem)) from problem
@@ -224,7 +224,7 @@ def _build_debian(work: Work, say: Callable[[str], None]) -> Image:
 
 def _entered(work: Work, *, replaces: bool = False, label: str = "") -> Image:
     row = work.row
-    shown = fetching.without_query(row.location) if row.source == Source.URL else row.location
+    shown = fetching.without_query(row.place) if row.source == Source.URL else row.place
     return enter(
         work.file, name=row.name, label=label or shown.rpartition("/")[2] or row.name, sha256=row.sha256,
         told=work.told, replaces=replaces, then=work.finish, imported_by=row.requested_by, source=shown[:255],

@@ -62,7 +62,7 @@ def ask_url(name: str, url: str, *, by: str, sha256: str = "", **fields: Any) ->
         fetching.checked(url)
     except fetching.FetchProblem as problem:
         raise Refused(str(problem)) from problem
-    return _ask(name, Source.URL, url, by=by, sha256=sha256, fields=fields)
+    return _ask(name, Source.URL, ImageImport.sealed(url), by=by, sha256=sha256, fields=fields)
 
 
 def ask_path(name: str, path: str, *, by: str, sha256: str = "", **fields: Any) -> ImageImport:
@@ -143,7 +143,7 @@ def try_again(ended: ImageImport, *, by: str) -> ImageImport:
     if ended.source == Source.DEBIAN:
         return ask_debian(by=by)
     ask = ask_url if ended.source == Source.URL else ask_path
-    return ask(ended.name, ended.location, by=by, sha256=ended.sha256, **ended.fields)
+    return ask(ended.name, ended.place, by=by, sha256=ended.sha256, **ended.fields)
 
 
 def expire_uploads() -> None:

@@ -8,8 +8,10 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from dodaiweb import keys
 from machines.models import KERNEL_ARGS
 
+URL_PURPOSE = "image url"
 SHA256 = RegexValidator(r"^[0-9a-f]{64}$", _("A SHA-256 digest has 64 hexadecimal digits."))
 
 KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
@@ -87,7 +89,7 @@ class ImageImport(models.Model):
 
     name = models.CharField(max_length=63, help_text="Of the image that it becomes")
     source = models.CharField(max_length=10, choices=Source)
-    location = models.TextField(blank=True, help_text="URL, path, or the name of the uploaded file")
+    location = models.TextField(blank=True, help_text="URL, path, or the name of the uploaded file")  # URLs are sealed
     sha256 = models.CharField("SHA-256", max_length=64, blank=True, validators=[SHA256])
     fields = models.JSONField(default=dict, blank=True, help_text="Columns of the image, like root_mib")
     requested_by = models.CharField(max_length=150)
@@ -123,6 +125,17 @@ class ImageImport(models.Model):
 
     def __str__(self) -> str:
         return f"import {self.pk} of {self.name}"
+
+    @property
+    def place(self) -> str:
+        """`location` in clear."""
+        is_sealed = self.source == self.Source.URL and "://" not in self.location
+        return keys.decrypt(self.location, purpose=URL_PURPOSE) if is_sealed else self.location
+
+    @staticmethod
+    def sealed(url: str) -> str:
+        """How a URL is stored: some hold a password or a key."""
+        return keys.encrypt(url, purpose=URL_PURPOSE)
 
     @property
     def is_live(self) -> bool:

@@ -1,6 +1,7 @@
 """Images in a real browser: an upload with its progress, a delete that is refused, and nothing for axe to find."""
 
 import re
+import shutil
 
 import pytest
 from django.utils.timezone import now
@@ -17,8 +18,8 @@ from tests.browser.test_accessible import check
 @pytest.fixture(autouse=True)
 def data(settings, tmp_path):
     """A data folder of its own: images are files."""
+    shutil.copytree(settings.DATA / "keys", tmp_path / "data" / "keys")  # URLs are sealed
     settings.DATA = tmp_path / "data"
-    settings.DATA.mkdir()
     settings.IMAGE_FOLDERS = [tmp_path]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,8 +30,8 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 @pytest.fixture(autouse=True)
 def store(settings, tmp_path):
+    shutil.copytree(settings.DATA / "keys", tmp_path / "data" / "keys")  # URLs are sealed
     settings.DATA = tmp_path / "data"
-    settings.DATA.mkdir()
     settings.IMAGE_FOLDERS = [tmp_path / "open"]
     settings.IMAGE_NETWORKS = LOOPBACK
     (tmp_path / "open").mkdir()
