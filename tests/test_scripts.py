@@ -1,5 +1,6 @@
 """The scripts that run in the ramdisk: rendering, quoting, and their functions run by bash here."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import jinja2
 import pytest
 
 from installs import scripts
+from tests import disk_signatures
 
 ROOT = Path(__file__).parent.parent
 HOSTILE = """it's "$(touch /tmp/dodai-pwned)" `id` \\ ${HOME} !! & ; | > *\nsecond line # é"""
@@ -119,6 +121,38 @@ def test_no_matching_disk_names_those_found(tmp_path: Path) -> None:
 def test_two_matching_disks_stop_it(tmp_path: Path) -> None:
     rows = ["/dev/sda|DISK-1||9||0|0", "/dev/sdb|DISK-1||9||0|0"]
     assert "FAIL disk: More than one disk has serial number DISK-1: /dev/sda /dev/sdb" in choose(tmp_path, rows)
+
+
+def test_what_disks_carry_is_found_without_udev(tmp_path: Path) -> None:
+    """lsblk would ask udev, which does not run in the ramdisk, and find nothing."""
+    member, empty = tmp_path / "member", tmp_path / "empty"
+    for path in (member, empty):
+        path.write_bytes(bytes(8 << 20))
+    disk_signatures.raid_member(member, 0)
+    disk_signatures.luks_volume(member)
+    said = bash(
+        functions("facts.sh", tmp_path)
+        + f"""
+        PATH=$PATH:/usr/sbin:/sbin
+        lsblk() {{ printf '%s\n' {member} {empty} /dev/nosuch '/dev/mapper/a"b'; }}
+        list_signatures
+        """
+    ).stdout
+    found = {line["path"]: line["found"] for line in _json_texts(said)}
+    assert {each["type"] for each in found[str(member)]["signatures"]} == {"linux_raid_member", "crypto_LUKS"}
+    assert found[str(empty)]["signatures"] == []
+    assert found["/dev/nosuch"] is None
+    assert len(found) == 3
+
+
+def _json_texts(text: str) -> list[dict[str, Any]]:
+    """JSON texts one after another, as jq takes them."""
+    found = []
+    while text := text.strip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
 
 
 def release(tmp_path: Path, *, mdadm: str, dmsetup: str) -> str:
