@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import os
 import re
 import stat
 import time
@@ -119,7 +118,7 @@ def _installs(secrets: dict[str, str]) -> None:
     image = installing.make_image("canary")
     for number, target in enumerate((machine, live)):
         install, server = scenes.until_installer(target, image)
-        boot_token = re.search(r"/script/([\w-]{43})", _answer_of(server)) if number else None
+        boot_token = re.search(r"/script/([\w-]{43})", server.ask_boot()) if number else None
         granted = server.ask_grant()
         secrets[f"installer token {number}"] = server.token
         secrets[f"first-boot token {number}"] = re.search(r"/first-boot/([\w-]{43})", granted)[1]
@@ -130,10 +129,6 @@ def _installs(secrets: dict[str, str]) -> None:
         if not number:
             server.say("failed", {"cause": "script", "message": "it broke", "phase": "copy"})
             scenes.settle(install)
-
-
-def _answer_of(server) -> str:
-    return server.ask_boot()
 
 
 def _inventory(admin: Client) -> None:
@@ -298,4 +293,3 @@ def _use(up: real_up.Up, ready: re.Match[str], secrets: dict[str, str]) -> None:
     assert approved, found.text[-2000:]
     assert post(found.url.removeprefix(url), data={"approved": approved}).ok
     assert post("/machines/n1/power/", data={"action": "on"}).status_code in (200, 404)
-    assert os.path.exists(up.data)
