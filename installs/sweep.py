@@ -2,7 +2,7 @@
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from installs import ending, flow
 from installs.claim import holder_has_ended
-from installs.lifecycle import LIVE, State
+from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import BOOT_FLAG_LOST, Event, Install, add_event
 from installs.rows import lock, ring
@@ -73,18 +73,38 @@ def beat() -> timedelta:
             shift += slept
             _tell_of_gap(last, slept)
         if shift:
-            _move_deadlines(shift)
+            # What was set since the clock was stepped, by a process that was quicker than this one, is right already.
+            _move_deadlines(shift, but_since=last.at + stepped if abs(stepped) >= STEP_THAT_COUNTS else moment)
         return shift
 
 
-def _move_deadlines(by: timedelta) -> None:
-    for column in DEADLINES:
-        Install.objects.filter(state__in=LIVE, **{f"{column}__isnull": False}).update(**{column: F(column) + by})
+def _move_deadlines(by: timedelta, *, but_since: datetime) -> None:
+    moment = now()
+    for install in Install.objects.live().select_for_update(of=("self",)):
+        moved = {}
+        for column in DEADLINES:
+            value = getattr(install, column)
+            if value is not None and not but_since <= value - _length(install, column) <= moment:
+                moved[column] = value + by
+        if moved:
+            Install.objects.filter(pk=install.pk).update(**moved)
     if by < timedelta():  # the wall clock went back: what was to come soon would else wait for it
         Install.objects.filter(lease_until__isnull=False).update(lease_until=F("lease_until") + by)
         Machine.objects.update(power_poll_at=F("power_poll_at") + by)
         PowerCommand.objects.filter(ended_at=None).update(again_at=F("again_at") + by, lease_until=None)
     logger.warning("deadlines moved by %s", by)
+
+
+def _length(install: Install, column: str) -> timedelta:
+    """How long before this deadline it was set."""
+    value = getattr(install, column)
+    if column == "quiet_until":
+        return install.silence or timedelta()
+    if column != "give_up_at":
+        return timedelta()
+    if install.state == State.STOPPING:
+        return ending.STOPPING_MAY_TAKE
+    return value - install.waits_since if install.awaited and install.waits_since else flow.STEP_CAP
 
 
 def _tell_of_gap(last: Beat, slept: timedelta) -> None:
