@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dodaiweb import deeds
 from dodaiweb.stored_words import told
-from installs.models import Event, Image, ImageImport, Install
+from installs.models import Event, Image, ImageImport, Install, WaveEvent
+from installs.waves.words import EVENTS as WAVE_EVENTS
 from installs.words import event_words
 from machines.history import words_of
 from machines.models import Checkup, Machine, PowerCommand, Sighting
@@ -92,7 +93,7 @@ Source = Callable[[Question, int], Iterable[Entry]]
 
 def _sources(question: Question) -> list[Source]:
     sources: dict[str, list[Source]] = {
-        "installs": [_installs, _cancels], "power": [_power],
+        "installs": [_installs, _cancels, _waves], "power": [_power],
         "inventory": [_inventory, _logged("inventory", _of(Sighting))], "checkups": [_checkups],
         "images": [_imports, _cancelled_imports, _logged("images", _of(Image))],
         "admin": [_logged("admin", ~_of(*HISTORIES, Image, Sighting))],
@@ -121,6 +122,15 @@ def _cancels(question: Question, limit: int) -> Iterable[Entry]:
         words = _("cancelled #%(number)s") if event.name == "stop" else f"{event_words(event)} #%(number)s"
         name = event.install.machine.name
         yield Entry(event.at, event.by, "installs", words % {"number": event.install_id}, name, _link(event.install_id))
+
+
+def _waves(question: Question, limit: int) -> Iterable[Entry]:
+    if question.machine:
+        return
+    for event in _limited(WaveEvent.objects.exclude(by="").order_by("-pk"), question, "at", "by", "")[:limit]:
+        done = WAVE_EVENTS.get(event.name, event.name)
+        words = _("wave %(number)s %(done)s") % {"number": event.wave_id, "done": done}
+        yield Entry(event.at, event.by, "installs", words, link=reverse("wave", args=[event.wave_id]))
 
 
 def _power(question: Question, limit: int) -> Iterable[Entry]:

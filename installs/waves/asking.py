@@ -137,5 +137,5 @@ def _happen(wave: Wave, event: str) -> None:
         lifecycle.after(wave.state, event)
     except NotAllowed as exc:
         state = str(State(wave.state).label).lower()
-        words = _("The wave is %(state)s now: load the page again to see what can be done with it.")
+        words = _("It cannot be done: the state of the wave is “%(state)s” now.")
         raise Refused(words % {"state": state}) from exc

@@ -301,7 +301,7 @@ def test_failures_stop_it_and_are_told(machines, image):
     assert wave.why_ended == "2 installs failed, 0 were cancelled: n1 (silent), n2 (silent)"
     notice = Notice.objects.get(kind=Notice.Kind.WAVE_STOPPED)
     assert (notice.target, notice.payload["data"]["not_begun"]) == (target, 3)
-    with pytest.raises(asking.Refused, match="stopped now"):
+    with pytest.raises(asking.Refused, match="“stopped” now"):
         asking.resume(wave, by="bea")
     end_all(wave)
     turns.take_all()
