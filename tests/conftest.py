@@ -1,6 +1,7 @@
 """Every test runs with a data folder of its own run, a real Valkey, and SQLite or what DODAI_DATABASE_URL names.
 
-Useful fixtures: `queue` (the default queue, empty), `work` (runs what is queued, in this process).
+Useful fixtures: `queue` (the default queue, empty), `work` (runs what is queued, in this process), `operator` and
+`admin` (clients of the pages), `fake_power`, `named_ramdisk`.
 """
 
 import os
@@ -10,8 +11,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from django.test import Client
 
 if "dodaiweb.settings" in sys.modules:
     pytest.exit(
@@ -79,6 +84,15 @@ def _nothing_is_queued(valkey_server: None) -> None:
     django_rq.get_connection("default").flushall()
 
 
+@pytest.fixture(autouse=True)
+def _next_in_english() -> Iterator[None]:
+    """A request leaves its language behind in the thread; the next test may make none."""
+    yield
+    from django.utils import translation
+
+    translation.deactivate()
+
+
 @pytest.fixture
 def queue():
     """The default queue, empty at the start of each test."""
@@ -106,6 +120,44 @@ def work(queue) -> Callable[..., int]:
         return done
 
     return run
+
+
+@pytest.fixture
+def fake_power() -> Iterator[None]:
+    """The machines in memory that the driver `fake` switches: all off and unknown before a test and after it."""
+    from machines.power import fake
+
+    fake.forget()
+    yield
+    fake.forget()
+
+
+@pytest.fixture
+def named_ramdisk() -> Iterator[None]:
+    """As if a ramdisk were built."""
+    from tests import scenes
+
+    with scenes.named_ramdisk():
+        yield
+
+
+@pytest.fixture
+def operator(client: "Client", db: None) -> "Client":
+    """The pages as somebody of the group operator has them."""
+    return _logged_in(client, "operator")
+
+
+@pytest.fixture
+def admin(client: "Client", db: None) -> "Client":
+    """The pages and the admin as somebody of the group admin has them."""
+    return _logged_in(client, "admin", is_staff=True)
+
+
+def _logged_in(client: "Client", group: str, *, is_staff: bool = False) -> "Client":
+    from tests import scenes
+
+    client.force_login(scenes.make_user(group, is_staff=is_staff))
+    return client
 
 
 def _uses_database(item: pytest.Item) -> bool:

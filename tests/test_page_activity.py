@@ -15,24 +15,7 @@ from machines.models import Bmc, Cluster, Machine, PowerCommand, Sighting
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
-
-
-@pytest.fixture
-def admin(client, db):
-    client.force_login(scenes.make_user("admin", is_staff=True))
-    return client
+pytestmark = pytest.mark.usefixtures("fake_power")
 
 
 def rows(client, **asked) -> list[str]:

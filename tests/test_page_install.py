@@ -12,18 +12,7 @@ from machines.models import Machine, Site
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
+pytestmark = pytest.mark.usefixtures("fake_power")
 
 
 def shown(client, install: Install) -> str:

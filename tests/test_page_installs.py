@@ -8,14 +8,8 @@ from django.utils.timezone import localtime, now
 
 from installs.models import Image, Install
 from machines.models import Machine
-from tests import installing, scenes
+from tests import installing
 from tests.test_pages_content import text_of
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
 
 
 @pytest.fixture

@@ -10,29 +10,12 @@ from machines.models import Cluster, Interface, Machine
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
+pytestmark = pytest.mark.usefixtures("fake_power")
 
 
 @pytest.fixture
 def machine(db) -> Machine:
     return installing.make_machine()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
-
-
-@pytest.fixture
-def admin(client, db):
-    client.force_login(scenes.make_user("admin"))
-    return client
 
 
 def shown(client) -> str:

@@ -13,12 +13,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def operator(client):
-    client.force_login(scenes.make_user("operator"))
-    return client
-
-
-@pytest.fixture
 def web() -> Cluster:
     return Cluster.objects.create(name="web", colour="#3b82f6", vlan=Vlan.objects.create(vid=30, name="storage"))
 
@@ -146,7 +140,8 @@ def test_an_unknown_machine_becomes_one_with_what_it_said(operator, seen, web):
     ("typed", "error"),
     [({"name": "Not A Name"}, "Use lower-case letters"), ({"name": ""}, "This field is required"),
      ({"name": "node1"}, "already exists"), ({"name": "node7", "uuid": "no uuid"}, "is no UUID"),
-     ({"name": "node7", "unit": "top"}, "Enter a whole number"), ({"name": "node7", "serial": "SN1"}, "serial")],
+     ({"name": "node7", "unit": "top"}, "Enter a whole number"),
+     ({"name": "node7", "serial": "SN1"}, "SN1 belongs to node1")],
 )  # fmt: skip
 def test_a_wrong_form_says_what_and_enters_nothing(operator, seen, typed, error):
     installing.make_machine()

@@ -7,17 +7,10 @@ from installs.models import Install
 from machines.models import PowerCommand
 from tests import installing, scenes
 
+pytestmark = pytest.mark.usefixtures("fake_power")
+
 PAGES = ("fleet", "machines", "machine", "plan", "installs", "install", "images", "sightings")
 GROUPS = ("viewer", "operator", "admin")
-
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-    yield
-    fake.forget()
 
 
 @pytest.fixture

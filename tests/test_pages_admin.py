@@ -11,12 +11,6 @@ from tests import installing, scenes
 
 
 @pytest.fixture
-def admin(client, db):
-    client.force_login(scenes.make_user("admin", is_staff=True))
-    return client
-
-
-@pytest.fixture
 def machine(db) -> Machine:
     machine = installing.make_machine(driver="ipmi")
     machine.bmc.host, machine.bmc.username = "10.0.0.7", "root"

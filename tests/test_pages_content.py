@@ -14,22 +14,9 @@ from machines.models import Beat, Disk, Machine, PowerCommand, Site
 from machines.power.base import Power
 from tests import installing, scenes
 
+pytestmark = pytest.mark.usefixtures("fake_power")
+
 ALL = ("/", "/machines/", "/installs/", "/images/", "/sightings/")
-
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-    yield
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
 
 
 def text_of(response) -> str:

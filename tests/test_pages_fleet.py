@@ -15,20 +15,7 @@ from machines.power.base import Power
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-    yield
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
+pytestmark = pytest.mark.usefixtures("fake_power")
 
 
 def practice_site() -> Site:

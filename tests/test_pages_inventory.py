@@ -15,12 +15,6 @@ FILE = "name,rack,bmc_host,bmc_password\nnode1,R2,10.0.0.1,very-secret\nnode9,R9
 
 
 @pytest.fixture
-def admin(client):
-    client.force_login(scenes.make_user("admin", is_staff=True))
-    return client
-
-
-@pytest.fixture
 def machine() -> Machine:
     return installing.make_machine(driver="ipmi")
 

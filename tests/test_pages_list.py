@@ -16,12 +16,6 @@ from tests.test_pages_fleet import failures
 
 
 @pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
-
-
-@pytest.fixture
 def fleet(operator) -> list[Machine]:
     web = Cluster.objects.create(name="kyoto-web")
     machines = []

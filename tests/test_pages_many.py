@@ -17,21 +17,7 @@ from tests import installing, scenes
 from tests.test_pages_content import text_of
 from tests.test_pages_fleet import failures
 
-
-@pytest.fixture(autouse=True)
-def _fake_power():
-    from machines.power import fake
-
-    fake.forget()
-    with scenes.named_ramdisk():
-        yield
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
+pytestmark = pytest.mark.usefixtures("fake_power", "named_ramdisk")
 
 
 @pytest.fixture
@@ -177,7 +163,9 @@ def test_a_list_that_changed_since_it_was_shown_starts_nothing(operator, machine
         (installing.settings.DATA / "images" / ("cd" * 32)).touch()
     response = operator.post("/many/install/", approved | {"typed_count": "2", "typed_names": "node1"})
     assert response.status_code == 409
-    fact = {"state": "the list of machines, the machine", "one more": "the list of machines"}.get(change, f"the {change}")
+    fact = {"state": "the list of machines, the machine", "one more": "the list of machines"}.get(
+        change, f"the {change}"
+    )
     assert f"Changed since this list was shown: {fact}" in text_of(response)
     assert not Install.objects.exists()
 

@@ -21,12 +21,6 @@ FILLED = {
 }
 
 
-@pytest.fixture
-def admin(client):
-    client.force_login(scenes.make_user("admin", is_staff=True))
-    return client
-
-
 def add(client, **changes):
     return client.post("/notices/", FILLED | changes, follow=True)
 

@@ -10,21 +10,7 @@ from machines.models import Disk, Machine
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
-
-@pytest.fixture(autouse=True)
-def _ramdisk():
-    from machines.power import fake
-
-    fake.forget()
-    with scenes.named_ramdisk():
-        yield
-    fake.forget()
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(scenes.make_user("operator"))
-    return client
+pytestmark = pytest.mark.usefixtures("fake_power", "named_ramdisk")
 
 
 @pytest.fixture

@@ -11,12 +11,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(client):
-    client.force_login(scenes.make_user("admin", is_staff=True))
-    return client
-
-
-@pytest.fixture
 def root(db):
     return get_user_model().objects.create_superuser("root", password=None)
 
