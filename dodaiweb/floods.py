@@ -42,14 +42,14 @@ class FloodGate:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._machines = Allowance(per_second=50, at_once=100)
-        self._strangers = Allowance(per_second=50, at_once=500)
+        self._strangers = Allowance(per_second=20, at_once=60)
+        self._questions = Allowance(per_second=50, at_once=500)
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         token, address = _token(environ), environ.get("REMOTE_ADDR", "")
         is_known = token in self._known
-        allowed = self._machines.take(token) if is_known else self._strangers.take(address)
-        if not allowed:
+        if not self._allows(token, address, is_known=is_known):
             return _too_many(start_response)
 
         def start(status: str, *rest: Any) -> Any:
@@ -58,6 +58,11 @@ class FloodGate:
             return start_response(status, *rest)
 
         return self._application(environ, start)
+
+    def _allows(self, token: str, address: str, *, is_known: bool) -> bool:
+        if is_known:
+            return self._machines.take(token)
+        return self._strangers.take(address) if token else self._questions.take(address)
 
     def _remember(self, token: str) -> None:
         self._known[token] = None

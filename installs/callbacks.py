@@ -127,9 +127,8 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
 
 @for_machines
 def first_boot(request: HttpRequest, token: str) -> HttpResponse:
-    install = (
-        Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if tokens.is_well_formed(token) else None
-    )
+    may_be = request.method == "POST" and tokens.is_well_formed(token)  # what a crawler fetches moves nothing
+    install = Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if may_be else None
     if install is None:
         return not_found()
     return _answer(flow.receive(install.pk, "installed", address=request.META.get("REMOTE_ADDR")))
@@ -151,7 +150,7 @@ def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:
 def _installer(request: HttpRequest) -> Boot | None:
     """The kernel boot that speaks, by its token in the Authorization header."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind != "Bearer" or not tokens.is_well_formed(token):
+    if request.method != "POST" or kind != "Bearer" or not tokens.is_well_formed(token):
         return None
     speaking = Boot.objects.filter(installer_hash=tokens.digest(token)).select_related("install")
     return next(iter(speaking.only("boot_id", *(f"install__{name}" for name in machine_words.READ_OF_INSTALL))), None)
