@@ -80,7 +80,8 @@ def _state(install: Install) -> str:
 def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:  # type: ignore[no-untyped-def]
     try:
         with transaction.atomic():
-            fresh = Machine.objects.select_for_update(of=("self",)).get(pk=machine.pk)
+            # no_key: many starts at once and the foreign keys of the one that wins would else wait for each other.
+            fresh = Machine.objects.select_for_update(of=("self",), no_key=True).get(pk=machine.pk)
             made: Plan = make_plan(fresh)
             if not made.is_possible:
                 raise Refused(" ".join(made.problems))
@@ -101,7 +102,7 @@ def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:
 
 def _locked(image: Image) -> Image:
     """As it is now, and so until the install is there: nobody deletes an image while an install of it begins."""
-    return Image.objects.select_for_update().filter(pk=image.pk).first() or image
+    return Image.objects.select_for_update(no_key=True).filter(pk=image.pk).first() or image
 
 
 def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
