@@ -76,7 +76,7 @@ def test_d1_a_state_cannot_be_reported_by_who_knows_an_address(guarantee, server
     for path, method in itertools.product([*paths, *guessed, "/grant"], ("get", "post", "put", "delete", "head")):
         for shown in ({}, {"Authorization": f"Bearer {install.pk}"}, {"Authorization": f"Bearer {'a' * 43}"}):
             with tally.trial():
-                assert getattr(server.client, method)(path, headers=shown).status_code == 404, (method, path)
+                assert getattr(server.client, method)(path, headers=shown).status_code in (404, 405), (method, path)
     with tally.trial():
         assert (row(install), data_files()) == (before, files)
 
