@@ -6,13 +6,14 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test import Client
 
 from dodaiweb.keys import NAMES
@@ -28,6 +29,7 @@ from tests.guarantees.whole import Player, Site, signal_to, using, wait_until
 
 RECOVERY_SECONDS = 30.0
 FROZEN_SECONDS = 17.0  # longer than a lease
+ORDER_SECONDS = 60.0
 STAGES = ("off", "boot from network", "on", "boot from disk", "reset")
 
 
@@ -81,16 +83,14 @@ class Operator:
         """The status of a page."""
         return self._caller.get(path, {}, headers=self._headers).status_code
 
-    def order(self, machine: Machine) -> Install:
+    def order(self, machine: Machine) -> None:
+        """Raises AssertionError where the page does not offer it."""
         path = f"/machines/{machine.name}/install/"
         plan = self._caller.get(path, {"image": str(self.image.pk)}, headers=self._headers).content.decode()
         approved = re.search(r'name="approved" value="(\w+)"', plan)
         assert approved, f"no plan of {machine.name}: {re.sub('<[^>]*>', ' ', plan)[-2500:]}"
-        before = set(machine.installs.values_list("pk", flat=True))
         words = {"image": str(self.image.pk), "approved": approved[1], "typed": machine.name}
         self._caller.post(path, words, headers=self._headers)
-        [install] = machine.installs.exclude(pk__in=before)  # one, however often the order was given
-        return install
 
 
 @dataclass
@@ -137,17 +137,23 @@ class Round:
             player.join(20)
 
     def _order(self, machine: Machine) -> Install:
-        while True:
+        """Orders again until there is an install: the answer may be lost, and the database away."""
+        before = patiently(lambda: set(machine.installs.values_list("pk", flat=True)))
+        end = time.monotonic() + ORDER_SECONDS
+        while not (made := patiently(lambda: list(machine.installs.exclude(pk__in=before)))):
             try:
-                return self.operator.order(machine)
+                self.operator.order(machine)
             except AssertionError:
-                if time.time() - self.began > (90 if self.struck else 20):
+                if time.monotonic() > end:
                     raise
+        assert len(made) == 1, f"{machine} was ordered once and got {made}"
+        return made[0]
 
     def _is_over(self) -> bool:
-        live = Install.objects.live().filter(pk__in=[install.pk for install in self.installs])
+        numbers = [install.pk for install in self.installs]
+        live = patiently(lambda: Install.objects.live().filter(pk__in=numbers).exists())
         asleep = any(time.time() < until for until in list(self.struck.values()))
-        return not asleep and not live.exists()
+        return not asleep and not live
 
     def _tend(self, over: threading.Event) -> None:
         """Wake what slept long enough, and start again what was ended as a whole."""
@@ -207,6 +213,17 @@ class Round:
                 f"  {install} {at.timestamp() - self.began:.2f} {kind} {name} {text}" for at, kind, name, text in events
             ]
         return "\n".join(lines)
+
+
+def patiently(look: Callable[[], Any]) -> Any:
+    """What `look` finds in the database, which may be away for a while."""
+    for _ in range(60):
+        try:
+            return look()
+        except DatabaseError:
+            connection.close()
+            time.sleep(0.5)
+    return look()
 
 
 def _check_power(player: Player) -> None:

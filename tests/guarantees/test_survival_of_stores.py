@@ -1,16 +1,25 @@
 """T8, T9: Valkey is flushed, frozen or away, PostgreSQL is restarted; nothing is lost and pages still load."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import django_rq
 import django_rq.settings
 import pytest
+import redis
 
 from dodaiweb import valkey
+from installs.models import Install
 from machines import doorbell
+from tests import installing
+from tests.guarantees.killing import Operator, Round, running
+from tests.guarantees.tally import rounds
+
+DELAY_SECONDS = 30.0  # after a store is back
 
 
 @pytest.fixture
@@ -43,3 +52,79 @@ def test_a_frozen_valkey_holds_up_nobody_for_long_and_is_rung_again_once_it_answ
     monkeypatch.setattr(doorbell, "_mute_until", 0.0)
     doorbell._ring("installs.jobs.look")
     assert django_rq.get_queue().count >= 1
+
+
+@pytest.fixture
+def site(tmp_path, django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock(), running(tmp_path) as site:
+        yield site
+
+
+def many(count: int) -> list:
+    return [installing.make_machine(f"node{number}", driver="played", number=number) for number in range(1, count + 1)]
+
+
+def while_installing(site, machines, disturb) -> float:
+    """Installs all of them, does `disturb` meanwhile; returns when that was over."""
+    over: list[float] = []
+    finished = threading.Event()
+
+    def run() -> None:
+        time.sleep(1.0)
+        disturb()
+        over.append(time.time())
+        finished.wait(120)  # the kernel ends what a thread started, PostgreSQL, with the thread (prctl(2))
+
+    beside = threading.Thread(target=run, daemon=True)
+    beside.start()
+    operators = [Operator(site) for _ in range(1 + len(machines) // 20)]
+    many_at_once = Round(site, operators[0], machines)
+    try:
+        many_at_once.run()
+        while not over:
+            time.sleep(0.05)
+    finally:
+        finished.set()
+    return over[0]
+
+
+def went_on_in_time(back_at: float) -> None:
+    """None is lost, and each went on soon after the store was back."""
+    for install in Install.objects.all():
+        assert install.state == "installed"
+        assert install.ended_at.timestamp() - back_at < DELAY_SECONDS
+
+
+def test_nothing_is_lost_while_valkey_is_flushed_or_away(site, guarantee):
+    tally = guarantee("T8", "Valkey flushed again and again, then away: no install is lost, pages load")
+    machines, away_seconds = many(rounds(6, 18)), rounds(6, 60)
+    operator, pages = Operator(site), []
+
+    def disturb() -> None:
+        with redis.Redis.from_url(site.valkey_url) as client:
+            for _ in range(10):
+                client.flushall()
+                time.sleep(0.05)
+            _go_away(
+                site, client, away_seconds, lambda: pages.append((operator.page("/"), operator.page("/installs/")))
+            )
+
+    with tally.trial(len(machines)):
+        went_on_in_time(while_installing(site, machines, disturb))
+        assert pages
+        assert set(pages) == {(200, 200)}
+
+
+def _go_away(site, client: redis.Redis, seconds: float, meanwhile) -> None:
+    """Nobody reaches Valkey: its socket is hidden and who is connected is thrown out. Then it is there, and empty."""
+    socket = site.data / "run" / "valkey.sock"
+    socket.rename(socket.with_suffix(".hidden"))
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(redis.RedisError):
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.client_kill_filter(_type="pubsub", skipme=True)
+        meanwhile()
+        time.sleep(0.2)
+    client.flushall()
+    socket.with_suffix(".hidden").rename(socket)

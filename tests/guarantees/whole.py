@@ -142,12 +142,19 @@ class Story:
     error: BaseException | None = None
 
 
+class _Kernel(installing.Server):
+    @property
+    def mac(self) -> str:
+        return next(card.mac for card in self.machine.interfaces.all() if card.is_pxe)
+
+
 class Player(threading.Thread):
     """One machine through one install: two kernels of it boot, both ask for the grant, the one that gets it writes."""
 
     def __init__(self, site: Site, machine: Any) -> None:
         super().__init__(daemon=True, name=machine.name)
-        self.site, self.machine, self.story = site, machine, Story()
+        known = type(machine).objects.prefetch_related("interfaces", "disks")  # it knows itself without the database
+        self.site, self.machine, self.story = site, known.get(pk=machine.pk), Story()
         self.path = site.bmcs / machine.name
         self.begins_at = len(played.told(self.path))
         self.over = threading.Event()
@@ -200,7 +207,7 @@ class Player(threading.Thread):
         return answers[-1] if answers[-1][0] is first else answers[0]
 
     def _kernel(self) -> installing.Server:
-        kernel = installing.Server(self.machine)
+        kernel = _Kernel(self.machine)
         kernel.client = played.Caller(self.site.ports[1])
         return kernel
 
