@@ -41,7 +41,7 @@ class FloodGate:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._machines = Allowance(per_second=50, at_once=100)
+        self._machines = Allowance(per_second=30, at_once=60)
         self._strangers = Allowance(per_second=20, at_once=60)
         self._questions = Allowance(per_second=50, at_once=500)
         self._known: OrderedDict[str, None] = OrderedDict()
