@@ -184,6 +184,7 @@ LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True
 
+
 def _count(name: str, otherwise: int) -> int:
     given = os.environ.get(name) or str(otherwise)
     if not given.isdecimal() or not 1 <= int(given) <= 100_000:

@@ -43,9 +43,10 @@ def test_before_the_grant_no_disk_is_written(operator):
     install, _server = scenes.until_installer(installing.make_machine(), installing.make_image())
     install.refresh_from_db()
     assert leaving.if_cancelled(install) == "No disk was written. The machine is switched off."
-    assert "Cancel this install of node1? No disk was written." in operator.get(
-        f"/installs/{install.pk}/"
-    ).content.decode()
+    assert (
+        "Cancel this install of node1? No disk was written."
+        in operator.get(f"/installs/{install.pk}/").content.decode()
+    )
 
 
 def test_after_the_grant_the_disk_is_half_written_beforehand_and_afterwards(operator):

@@ -141,7 +141,9 @@ def test_the_lock_names_its_process(settings, tmp_path):
     settings.DATA = tmp_path
     assert "were not started by" in part("disk", "Lock").value
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "lock").write_text(json.dumps({"pid": 4711, "started_at": now().isoformat(), "url": "http://x"}))
+    (tmp_path / "run" / "lock").write_text(
+        json.dumps({"pid": 4711, "started_at": now().isoformat(), "url": "http://x"})
+    )
     assert part("disk", "Lock").value == "held by process 4711"
 
 

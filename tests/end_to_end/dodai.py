@@ -116,8 +116,8 @@ class Dodai:
         lines, errors = folder / f"{name}.json", folder / f"{name}.err"
         with lines.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                self._command("install", machine, image, "--confirm", machine, "--wait", "--json"), env=_environment(self.data),
-                cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                self._command("install", machine, image, "--confirm", machine, "--wait", "--json"),
+                env=_environment(self.data), cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
         return Following(machine, process, lines, errors, self)
 

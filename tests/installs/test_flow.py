@@ -490,7 +490,7 @@ def test_an_ended_install_takes_no_stop(install, work):
 
 def test_an_approved_plan_that_grew_old_is_refused(machine):
     image = installing.make_image()
-    with pytest.raises(actions.Refused, match="layout, the way .* changed since"):
+    with pytest.raises(actions.Refused, match=r"layout, the way .* changed since"):
         actions.start_install(machine, image, by="tester", approved="0" * 64)
     assert not Image.objects.get(pk=image.pk).installs.exists()
 
