@@ -13,9 +13,11 @@ import pytest
 import redis
 
 from dodaiweb import valkey
+from dodaiweb.testing import postgres
 from installs.models import Install
 from machines import doorbell
 from tests import installing
+from tests.guarantees import played
 from tests.guarantees.killing import Operator, Round, running
 from tests.guarantees.tally import rounds
 
@@ -128,3 +130,40 @@ def _go_away(site, client: redis.Redis, seconds: float, meanwhile) -> None:
         time.sleep(0.2)
     client.flushall()
     socket.with_suffix(".hidden").rename(socket)
+
+
+@pytest.mark.skipif(not postgres.programs(), reason="Debian's postgresql is not there")
+def test_postgresql_is_restarted_in_mid_step(tmp_path, django_db_setup, django_db_blocker, guarantee):
+    """The Round checks that no step was left out or done again after a later one, and that one boot was granted."""
+    tally = guarantee(
+        "T9", "PostgreSQL stopped and started in mid-step: callbacks get 503, no step is lost or repeated"
+    )
+    with (
+        django_db_blocker.unblock(), postgres.restartable_cluster() as cluster,
+        running(tmp_path, _with_database(cluster.url)) as site,
+    ):  # fmt: skip
+        machines, answers = many(4), []
+
+        def disturb() -> None:
+            for _ in range(rounds(2, 8)):
+                cluster.stop()
+                time.sleep(1)
+                mac = "52:54:00:00:00:01"
+                try:
+                    answer = played.once(site.ports[1], "GET", f"/boot.ipxe?mac={mac}")
+                    answers.append((answer.status_code, answer["Retry-After"]))
+                finally:
+                    cluster.start()
+                time.sleep(0.7)
+
+        with tally.trial(len(machines)):
+            went_on_in_time(while_installing(site, machines, disturb))
+            assert set(answers) == {(503, "5")}
+
+
+def _with_database(url: str) -> str:
+    import psycopg
+
+    with psycopg.connect(url.replace("/dodai?", "/postgres?"), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE dodai")
+    return url

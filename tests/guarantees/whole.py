@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests import installing
 from tests.guarantees import faults, played
 from tests.real_up import READY, free_ports
 
+_STARTER = ThreadPoolExecutor(1)  # the kernel ends what it starts with the thread that did (prctl(2)): it stays
 PROGRAM = Path(__file__).with_name("faulty_up.py")
 START_SECONDS = 60
 RAMDISK = '{"name": "lab", "modules": [], "packages": {}, "options": {}, "kernel_release": "6.1", "recipe": "",' \
@@ -81,10 +83,10 @@ class Site:
             environment["DODAI_DATABASE_URL"] = self.database_url
         words = ("--data", self.data, "--port", self.ports[0], "--provision-port", self.ports[1])
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", sys.executable, str(PROGRAM), *map(str, words)],
+            self.process = _STARTER.submit(
+                subprocess.Popen, ["setpriv", "--pdeathsig", "KILL", sys.executable, str(PROGRAM), *map(str, words)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=environment,
-            )  # fmt: skip
+            ).result()  # fmt: skip
         wait_until(lambda: self._said(READY, before), seconds=START_SECONDS, what=f"{self.output} to say ready")
 
     def pids(self) -> list[int]:
