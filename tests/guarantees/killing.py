@@ -101,6 +101,7 @@ class Round:
     operator: Operator
     machines: Sequence[Machine]
     faults: Sequence[Fault] = ()
+    is_calm: Callable[[], bool] = lambda: True  # whether what else disturbs it is over
     installs: list[Install] = field(default_factory=list)
     players: list[Player] = field(default_factory=list)
     struck: dict[str, float] = field(default_factory=dict)
@@ -150,10 +151,11 @@ class Round:
         return made[0]
 
     def _is_over(self) -> bool:
+        was_calm = self.is_calm()
         numbers = [install.pk for install in self.installs]
         live = patiently(lambda: Install.objects.live().filter(pk__in=numbers).exists())
         asleep = any(time.time() < until for until in list(self.struck.values()))
-        return not asleep and not live
+        return was_calm and not asleep and not live
 
     def _tend(self, over: threading.Event) -> None:
         """Wake what slept long enough, and start again what was ended as a whole."""

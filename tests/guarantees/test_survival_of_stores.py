@@ -78,13 +78,11 @@ def while_installing(site, machines, disturb) -> float:
         finished.wait(120)  # the kernel ends what a thread started, PostgreSQL, with the thread (prctl(2))
 
     beside = threading.Thread(target=run, daemon=True)
+    operator = Operator(site)
     beside.start()
-    operators = [Operator(site) for _ in range(1 + len(machines) // 20)]
-    many_at_once = Round(site, operators[0], machines)
+    many_at_once = Round(site, operator, machines, is_calm=lambda: bool(over))
     try:
         many_at_once.run()
-        while not over:
-            time.sleep(0.05)
     finally:
         finished.set()
     return over[0]
