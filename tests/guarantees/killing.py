@@ -29,6 +29,7 @@ from tests.guarantees.whole import Player, Site, signal_to, using, wait_until
 
 RECOVERY_SECONDS = 30.0
 FROZEN_SECONDS = 17.0  # longer than a lease
+AWAKE_SECONDS = 1.5  # what a process does at once when it wakes
 ORDER_SECONDS = 60.0
 STAGES = ("off", "boot from network", "on", "boot from disk", "reset")
 
@@ -154,7 +155,7 @@ class Round:
         was_calm = self.is_calm()
         numbers = [install.pk for install in self.installs]
         live = patiently(lambda: Install.objects.live().filter(pk__in=numbers).exists())
-        asleep = any(time.time() < until for until in list(self.struck.values()))
+        asleep = any(time.time() < until + AWAKE_SECONDS for until in list(self.struck.values()))
         return was_calm and not asleep and not live
 
     def _tend(self, over: threading.Event) -> None:
