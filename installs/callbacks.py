@@ -135,9 +135,10 @@ def first_boot(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:
+    said = {name: value.replace("\0", "") for name, value in request.GET.items()}  # PostgreSQL keeps no NUL
     asked = boot.Question(
-        mac=mac, address=request.META.get("REMOTE_ADDR"), platform=request.GET.get("platform", "")[:15],
-        serial=request.GET.get("serial", "")[:127], uuid=request.GET.get("uuid", "")[:36],
+        mac=mac, address=request.META.get("REMOTE_ADDR"), platform=said.get("platform", "")[:15],
+        serial=said.get("serial", "")[:127], uuid=said.get("uuid", "")[:36],
     )  # fmt: skip
     try:
         decided = boot.answer(asked)
