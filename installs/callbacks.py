@@ -135,10 +135,10 @@ def first_boot(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:
-    said = {name: value.replace("\0", "") for name, value in request.GET.items()}  # PostgreSQL keeps no NUL
+    said = {name: request.GET.get(name, "").replace("\0", "") for name in ("platform", "serial", "uuid")}
     asked = boot.Question(
-        mac=mac, address=request.META.get("REMOTE_ADDR"), platform=said.get("platform", "")[:15],
-        serial=said.get("serial", "")[:127], uuid=said.get("uuid", "")[:36],
+        mac=mac, address=request.META.get("REMOTE_ADDR"), platform=said["platform"][:15], serial=said["serial"][:127],
+        uuid=said["uuid"][:36],
     )  # fmt: skip
     try:
         decided = boot.answer(asked)
