@@ -34,9 +34,9 @@ const at = (pattern, number) => pattern.replace('/0/', '/' + number + '/');
 const token = () => form.querySelector('[name=csrfmiddlewaretoken]').value;
 const wait = milliseconds => new Promise(done => setTimeout(done, milliseconds));
 
-async function post(address, body) {
+async function post(address, body, signal) {
   const headers = {Accept: 'application/json', 'X-CSRFToken': token()};
-  const answer = await fetch(address, {method: 'POST', body, headers, signal: stopped && stopped.signal});
+  const answer = await fetch(address, {method: 'POST', body, headers, signal});
   let said = {};
   try { said = await answer.json(); } catch { said = {}; }
   return {status: answer.status, ...said};
@@ -46,7 +46,7 @@ async function post(address, body) {
 async function sendPart(file, held) {
   for (let tries = 0; ; tries++) {
     try {
-      const said = await post(at(form.dataset.part, asked.number) + '?at=' + held, file.slice(held, held + asked.part_bytes));
+      const said = await post(at(form.dataset.part, asked.number) + '?at=' + held, file.slice(held, held + asked.part_bytes), stopped.signal);
       if (said.held !== undefined) return said.held;
       if (said.status < 500) throw new Refusal(said.error || 'HTTP ' + said.status);
     } catch (problem) {
@@ -67,7 +67,7 @@ async function upload(file) {
   going(true);
   showProblem('');
   showSent(0, file.size);
-  asked = await post(form.action || location.href, new FormData(form));
+  asked = await post(form.action || location.href, new FormData(form));  // to its end: only what has a number can be cancelled
   if (!asked.number) throw new Refusal(asked.error || 'HTTP ' + asked.status);
   for (let held = 0; held < file.size;) {
     held = await sendPart(file, held);

@@ -82,8 +82,11 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
 
 
 def _is_bad(message: ConsoleMessage) -> bool:
-    """A form that was refused (409, 422, 429) is an answer like any other."""
-    return message.type == "error" and not re.search(r"a status of (409|422|429)", message.text)
+    """A form that was refused (409, 422, 429) is an answer like any other; so is 404 for a page's update when what it
+    shows has just been deleted. A missing file is not."""
+    is_page = message.location["url"].partition("?")[0].endswith("/")
+    answers = "404|409|422|429" if is_page else "409|422|429"
+    return message.type == "error" and not re.search(rf"a status of ({answers})", message.text)
 
 
 @pytest.fixture
