@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 
 import django_rq
 import django_rq.settings
@@ -66,8 +67,9 @@ def many(count: int) -> list:
     return [installing.make_machine(f"node{number}", driver="played", number=number) for number in range(1, count + 1)]
 
 
-def while_installing(site, machines, disturb) -> float:
-    """Installs all of them, does `disturb` meanwhile; returns when that was over."""
+@contextlib.contextmanager
+def while_installing(site, machines, disturb) -> Iterator[float]:
+    """Installs all of them, does `disturb` meanwhile; yields when that was over."""
     over: list[float] = []
     finished = threading.Event()
 
@@ -83,9 +85,9 @@ def while_installing(site, machines, disturb) -> float:
     many_at_once = Round(site, operator, machines, is_calm=lambda: bool(over))
     try:
         many_at_once.run()
+        yield over[0]
     finally:
         finished.set()
-    return over[0]
 
 
 def went_on_in_time(back_at: float) -> None:
@@ -110,7 +112,8 @@ def test_nothing_is_lost_while_valkey_is_flushed_or_away(site, guarantee):
             )
 
     with tally.trial(len(machines)):
-        went_on_in_time(while_installing(site, machines, disturb))
+        with while_installing(site, machines, disturb) as back_at:
+            went_on_in_time(back_at)
         assert pages
         assert set(pages) == {(200, 200)}
 
@@ -155,7 +158,8 @@ def test_postgresql_is_restarted_in_mid_step(tmp_path, django_db_setup, django_d
                 time.sleep(0.7)
 
         with tally.trial(len(machines)):
-            went_on_in_time(while_installing(site, machines, disturb))
+            with while_installing(site, machines, disturb) as back_at:
+                went_on_in_time(back_at)
             assert set(answers) == {(503, "5")}
 
 
