@@ -10,10 +10,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,11 @@ class Caller:
     def boot(self) -> None:
         answer = self.ask("GET", f"/boot.ipxe?mac={self.mac}")[1]
         boot_token = answer.partition("/script/")[2].split()[0]
-        status, script = self.ask("POST", f"/script/{boot_token}", f"boot_id={self.boot_id}", form=True)
+        for _ in range(20):
+            status, script = self.ask("POST", f"/script/{boot_token}", f"boot_id={self.boot_id}", form=True)
+            if status != HTTPStatus.TOO_MANY_REQUESTS:  # all callers share one address
+                break
+            time.sleep(1)
         assert status == 200, (status, script[:200])
         self.token = script.partition("Bearer %s\\n' ")[2].split()[0]
 

@@ -108,7 +108,7 @@ def test_a_change_reaches_all_open_streams(port, cookie):
         publish(7)
         for stream in (one, other):
             read_until(stream, b'data: {"install": null, "machine": 7}')
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < PATIENCE / 2
 
 
 def test_a_quiet_stream_says_that_it_is_alive(port, cookie):
@@ -136,7 +136,7 @@ def test_a_stream_ends_with_the_right_to_read_it(port, cookie, client, end):
         began = time.monotonic()
         with pytest.raises(AssertionError, match="ended"):
             read_until(stream, b"never")
-        assert time.monotonic() - began < 5 * CHECK_SECONDS
+        assert time.monotonic() - began < PATIENCE / 2
     assert status(port, Cookie=cookie) == 401
 
 

@@ -85,7 +85,7 @@ def test_stopping_leaves_no_process_and_the_next_start_shows_no_password(tmp_pat
         assert {"web", "provision"} < {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
         started = time.monotonic()
         assert up.stop(number) == 0
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 20
         assert [pid for pid in pids if not is_gone(pid, seconds=0.5)] == []
     with Up(tmp_path / "data") as again:
         assert again.wait_ready()["password"] is None

