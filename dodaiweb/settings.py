@@ -192,6 +192,13 @@ def _count(name: str, otherwise: int) -> int:
     return int(given)
 
 
+# Classes of install methods, in the order in which they are offered (docs/adding-an-install-method.md).
+INSTALL_METHODS = [
+    "installs.methods.file_tree.FileTree",
+    "installs.methods.inspect.Inspect",
+    *os.environ.get("DODAI_INSTALL_METHODS", "").replace(",", " ").split(),
+]
+
 # What one person may install at once and in an hour, unless the caps of their groups say otherwise.
 MANY_INSTALLS = _count("DODAI_MANY_INSTALLS", 20)
 HOUR_INSTALLS = _count("DODAI_HOUR_INSTALLS", 50)

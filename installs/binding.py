@@ -3,6 +3,7 @@
 from typing import Any
 
 from installs import digests, plan
+from installs.layout import layout_of
 from installs.models import Install
 
 
@@ -30,7 +31,7 @@ def _present(install: Install) -> dict[str, Any]:
             "disk": roots[0] if len(roots) == 1 else None,
             "image": _without_address(plan.image_facts(machine, image)),
             "method": image.method,
-            "layout": plan.layout_of(image),
+            "layout": layout_of(image),
             "image_kernel_args": image.kernel_args,
         }
     return found

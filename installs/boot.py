@@ -11,6 +11,7 @@ from django.utils.timezone import now
 from installs import ending, tokens, untouchable
 from installs.lifecycle import State
 from installs.methods import METHODS
+from installs.methods.base import BootKernel, NetworkBoot
 from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import save
 from installs.scripts import TOKEN_PLACEHOLDER
@@ -36,16 +37,7 @@ class BootDisk:
     local_boot: str = LocalBoot.AUTO
 
 
-@dataclass(frozen=True)
-class BootRamdisk:
-    kernel_url: str
-    initrd_url: str
-    script_url: str
-    mac: str
-    kernel_args: tuple[str, ...]
-
-
-def answer(question: Question) -> BootDisk | BootRamdisk:
+def answer(question: Question) -> BootDisk | BootKernel:
     """Decide what this network boot leads to. Raises BadIdentity for what is no MAC."""
     mac = identity.normal_mac(question.mac)
     machine = Machine.objects.with_mac(mac).select_related("type", "site").first()
@@ -58,7 +50,7 @@ def answer(question: Question) -> BootDisk | BootRamdisk:
     pxe = machine.pxe_interface
     if pxe is not None and pxe.mac != mac:
         return local
-    return _ramdisk(machine, mac, question.address) or local
+    return _kernel(machine, mac, question.address) or local
 
 
 def fetch_script(token: str, boot_id: str) -> str | None:
@@ -85,7 +77,21 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         return install.script.replace(TOKEN_PLACEHOLDER, installer_token)
 
 
-def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | None:
+def fetch_file(token: str, name: str) -> str | None:
+    """A file that the method serves to the network boot which was told this boot token; None when there is none."""
+    boot = (
+        Boot.objects.filter(token_hash=tokens.digest(token))
+        .select_related("install__machine", "install__image")
+        .first()
+    )
+    if boot is None or boot.install.state not in (State.RUNNING, State.WAITING):
+        return None
+    install = boot.install
+    method = METHODS[install.method]
+    return method.file(name, install, NetworkBoot(token, boot.mac, install.plan["provision_url"]))
+
+
+def _kernel(machine: Machine, mac: str, address: str | None) -> BootKernel | None:
     with transaction.atomic():
         running = Install.objects.select_for_update(of=("self",)).filter(
             machine=machine, state__in=[State.RUNNING, State.WAITING]
@@ -99,7 +105,8 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
                 ending.stop_locked(install, cause=cause, error=error)
             return None
         said = set(install.events.filter(kind=Event.Kind.MACHINE).values_list("name", flat=True))
-        if not METHODS[install.method].boots_ramdisk(said):
+        method = METHODS[install.method]
+        if not method.boots_network(said):
             return None
         token = tokens.new()
         install.boots.create(token_hash=tokens.digest(token), mac=mac, address=address)
@@ -114,15 +121,7 @@ def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | N
             )
         if install.state == State.WAITING and install.silence:
             save(install, quiet_until=now() + install.silence)
-        plan = install.plan
-        files = f"{plan['image_url']}/ramdisk/{plan['ramdisk']}"
-        return BootRamdisk(
-            kernel_url=f"{files}/vmlinuz",
-            initrd_url=f"{files}/initrd",
-            script_url=f"{plan['provision_url']}/script/{token}",
-            mac=mac,
-            kernel_args=tuple(plan["kernel_args"].split()),
-        )
+        return method.kernel(install.plan, NetworkBoot(token, mac, install.plan["provision_url"]))
 
 
 def _forget_unused_boots(install: Install) -> None:

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dodaiweb import hello
 from installs import boot, flow, grant, machine_words, scripts, tokens
+from installs.methods.base import BootKernel
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
 from machines import facts, identity
@@ -95,6 +96,13 @@ def script(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @for_machines
+def file(request: HttpRequest, token: str, name: str) -> HttpResponse:
+    """What an installer fetches by itself: it cannot say which boot of its kernel it is."""
+    found = boot.fetch_file(token, name) if tokens.is_well_formed(token) else None
+    return not_found() if found is None else text(found)
+
+
+@for_machines
 def event(request: HttpRequest, name: str) -> HttpResponse:
     claimed = _installer(request)
     if claimed is None:
@@ -144,7 +152,7 @@ def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:
         decided = boot.answer(asked)
     except identity.BadIdentity:
         decided = boot.BootDisk()
-    return text(scripts.render(LOADERS[loader], ramdisk=decided if isinstance(decided, boot.BootRamdisk) else None,
+    return text(scripts.render(LOADERS[loader], kernel=decided if isinstance(decided, BootKernel) else None,
                                local_boot=getattr(decided, "local_boot", "auto")))  # fmt: skip
 
 

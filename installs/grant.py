@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from installs import binding, ending, tokens
 from installs.lifecycle import State
+from installs.methods import METHODS
 from installs.models import Boot, Event, Install, add_alert, add_event
 from installs.rows import lock, save
 from machines import actions, identity, own_hosts
@@ -47,6 +48,8 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
             return Over()
         if install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists():
             return Over()  # all is written; a request that was long under way must not void the token on the disk
+        if not METHODS[install.method].writes_disks:
+            return Refused("What is installed here writes no disk, so nothing is granted.")
         if problem := _wrong_boot(install, boot, facts):
             add_alert(install, "grant-refused", problem)
             return Refused(problem)

@@ -8,15 +8,14 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from installs import digests, ramdisk, reach
+from installs.layout import layout_of
 from installs.methods import METHODS
 from installs.models import Image, Install
 from machines import lifecycle, own_hosts
 from machines.models import Disk, Machine
 
 MIB = 1 << 20
-BOOT_PARTITIONS_BYTES = 66 * MIB  # BIOS boot, ESP and alignment
 PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
-FREE_SHARE = 1.05  # a file system needs some room of its own
 PARTS = {
     "machine": ("attempt", "identity", "boot_order", "machine_was", "restarts_itself", "is_used"),
     "disk": ("disk",),
@@ -62,25 +61,29 @@ class Plan:
 
 def for_install(machine: Machine, image: Image) -> Plan:
     problems, warnings = _machine_problems(machine), []
-    disk = _root_disk(machine, problems)
+    method = METHODS.get(image.method)
+    disk = _root_disk(machine, problems) if method is None or method.writes_disks else None
     if image.retired_at:
         problems.append(_("The image %(image)s is retired: choose another one.") % {"image": image.name})
-    if image.method not in METHODS:
+    if method is None:
         problems.append(
             _("The image names the method %(method)s, which this Dodai does not have.") % {"method": image.method}
         )
-    if not image_file(image).exists():
-        problems.append(
-            _("The file of %(image)s is missing (%(path)s): import the image again.")
-            % {"image": image.name, "path": image_file(image)}
-        )
+    for path in image_files(image):
+        if not path.exists():
+            problems.append(
+                _("The file of %(image)s is missing (%(path)s): import the image again.")
+                % {"image": image.name, "path": path}
+            )
     memory = machine.facts.get("memory_bytes")
     if isinstance(memory, int) and memory < image.min_memory_mib * MIB:
         problems.append(
             _("%(image)s needs %(needed)s MiB of memory, %(name)s has %(found)s.")
             % {"image": image.name, "needed": image.min_memory_mib, "name": machine.name, "found": memory // MIB}
         )
-    layout = _layout(image, disk, problems)
+    if method:
+        problems += method.problems(machine, image, disk)
+        warnings += method.warnings(machine, image, disk)
     if disk and disk.signatures:
         warnings.append(_("The disk carries %(what)s: all of it will be lost.") % {"what": ", ".join(_kinds(disk))})
     because = _why_typed(machine, disk)
@@ -88,7 +91,7 @@ def for_install(machine: Machine, image: Image) -> Plan:
         "method": image.method,
         "image": image_facts(machine, image),
         "disk": disk_facts(disk) if disk else None,
-        "layout": layout,
+        "layout": layout_of(image),
         "image_kernel_args": image.kernel_args,
         "is_used": bool(because),
     }
@@ -125,6 +128,12 @@ def disk_facts(disk: Disk) -> dict[str, Any]:
 def image_file(image: Image) -> Path:
     path: Path = settings.DATA / "images" / image.sha256
     return path
+
+
+def image_files(image: Image) -> list[Path]:
+    """All that it has in the store."""
+    digests_of_it = [image.sha256, *(file["sha256"] for file in image.files.values())]
+    return [settings.DATA / "images" / digest for digest in digests_of_it if digest]
 
 
 def _why_typed(machine: Machine, disk: Disk | None) -> str:
@@ -186,30 +195,6 @@ def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
     return disk
 
 
-def layout_of(image: Image) -> dict[str, int]:
-    return {part: getattr(image, f"{part}_mib") * MIB for part in ("root", "swap", "ephemeral", "kdump")}
-
-
-def _layout(image: Image, disk: Disk | None, problems: list[str]) -> dict[str, int]:
-    """Sizes in bytes as dodai-compute had them; 0 is none, for the root what the others leave."""
-    sizes = layout_of(image)
-    if disk is None or disk.size_bytes is None:
-        return sizes
-    least_root = sizes["root"] or int(image.unpacked_bytes * FREE_SHARE)
-    needed = least_root + sizes["swap"] + sizes["ephemeral"] + sizes["kdump"] + BOOT_PARTITIONS_BYTES
-    if needed > disk.size_bytes:
-        problems.append(
-            _("%(image)s needs %(needed)s MiB with its partitions, the disk %(disk)s has %(found)s.")
-            % {"image": image.name, "needed": needed // MIB, "disk": disk, "found": disk.size_bytes // MIB}
-        )
-    if sizes["root"] and sizes["root"] < image.unpacked_bytes * FREE_SHARE:
-        problems.append(
-            _("The root of %(image)s is %(root)s MiB, but its files are %(files)s.")
-            % {"image": image.name, "root": sizes["root"] // MIB, "files": image.unpacked_bytes // MIB}
-        )
-    return sizes
-
-
 def _common(machine: Machine, problems: list[str]) -> dict[str, Any]:
     """What the ramdisk needs whatever it does."""
     built = _ramdisk(machine)
@@ -238,9 +223,12 @@ def _ramdisk(machine: Machine) -> "ramdisk.Ramdisk | None":
 
 
 def image_facts(machine: Machine, image: Image) -> dict[str, Any]:
+    """`metadata` and `files` stand in it where the image has some."""
     base = machine.site.image_url or settings.IMAGE_URL
+    more = {"metadata": image.metadata, "files": image.files}
     return {
         "name": image.name, "kind": image.kind, "sha256": image.sha256, "size_bytes": image.size_bytes,
         "unpacked_bytes": image.unpacked_bytes, "url": f"{base}/image/{image.sha256}",
         "has_attributes": image.report.get("has_attributes", True),
+        **{name: value for name, value in more.items() if value},
     }  # fmt: skip

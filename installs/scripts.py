@@ -18,6 +18,11 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
+def render_text(text: str, **values: Any) -> str:
+    """The same for a template that lies elsewhere; it may include those of templates/scripts."""
+    return _environment().from_string(text).render(values)
+
+
 @cache
 def _environment() -> Environment:
     env = Environment(

@@ -10,30 +10,52 @@ from installs.models import Install, SshKey
 from machines.models import Interface
 
 
-def shell_settings(install: Install, first_boot_token: str) -> str:
-    """The answer to a granted request: shell assignments that templates/scripts/file_tree/install.sh reads."""
+def document(install: Install, first_boot_token: str) -> dict[str, Any]:
+    """What an installed OS is told, whatever installs it. Secret: the first-boot URL speaks for the machine.
+
+    `network` is a list of `mac`, `address` ("" is DHCP, else with its prefix), `gateway` and `dns`, a list.
+    """
     plan = install.plan
-    layout = plan["layout"]
+    keys = SshKey.objects.order_by("name").values_list("public_key", flat=True)
+    return {
+        "hostname": install.machine.name,
+        "authorized_keys": list(keys),
+        "network": [_card(card) for card in install.machine.interfaces.all()],
+        "timezone": settings.TIME_ZONE,
+        "kernel_args": _kernel_args(plan),
+        "first_boot_url": f"{plan['provision_url']}/first-boot/{first_boot_token}",
+    }
+
+
+def shell_settings(install: Install, first_boot_token: str) -> str:
+    """The answer to a granted request: shell assignments, whose names begin with DODAI_."""
+    plan = install.plan
+    layout, told = plan["layout"], document(install, first_boot_token)
     return scripts.render(
         "boot/granted.sh",
         settings={
-            "HOSTNAME": install.machine.name,
-            "AUTHORIZED_KEYS": "\n".join(SshKey.objects.order_by("name").values_list("public_key", flat=True)),
+            "HOSTNAME": told["hostname"],
+            "AUTHORIZED_KEYS": "\n".join(told["authorized_keys"]),
             "ROOT_BYTES": layout["root"], "SWAP_BYTES": layout["swap"], "KDUMP_BYTES": layout["kdump"],
             "EPHEMERAL_BYTES": layout["ephemeral"],
-            "NETWORK": "\n".join(_network_line(card) for card in install.machine.interfaces.all()),
-            "FIRST_BOOT_URL": f"{plan['provision_url']}/first-boot/{first_boot_token}",
-            "TIME": int(now().timestamp()), "TIMEZONE": settings.TIME_ZONE,
-            "BOOT_ORDER": plan["boot_order"], "KERNEL_ARGS": _kernel_args(plan),
+            "NETWORK": "\n".join(_network_line(card) for card in told["network"]),
+            "FIRST_BOOT_URL": told["first_boot_url"],
+            "TIME": int(now().timestamp()), "TIMEZONE": told["timezone"],
+            "BOOT_ORDER": plan["boot_order"], "KERNEL_ARGS": told["kernel_args"],
             "RESTART_ITSELF": "yes" if plan["restarts_itself"] else "no",
         },
     )  # fmt: skip
 
 
-def _network_line(card: Interface) -> str:
-    if not card.address:
-        return f"{card.mac} dhcp"
-    return f"{card.mac} {card.address} {card.gateway or '-'} {card.dns.replace(' ', '') or '-'}"
+def _card(card: Interface) -> dict[str, Any]:
+    servers = [server.strip() for server in card.dns.split(",") if server.strip()]
+    return {"mac": card.mac, "address": card.address or "", "gateway": card.gateway or "", "dns": servers}
+
+
+def _network_line(card: dict[str, Any]) -> str:
+    if not card["address"]:
+        return f"{card['mac']} dhcp"
+    return f"{card['mac']} {card['address']} {card['gateway'] or '-'} {','.join(card['dns']) or '-'}"
 
 
 def _kernel_args(plan: dict[str, Any]) -> str:

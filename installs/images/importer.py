@@ -26,6 +26,7 @@ from installs.images.intake import (
     enter,
     image_path,
     incoming,
+    named_digests,
     require_room,
     require_unused,
     store_lock,
@@ -73,7 +74,7 @@ def tidy() -> None:
         if path.stem not in live and _is_old(path, seconds):
             path.unlink(missing_ok=True)
     with store_lock():
-        named = set(Image.objects.present().values_list("sha256", flat=True))
+        named = named_digests()
         for path in image_path("").glob("[0-9a-f]" * 64):
             if path.name not in named and _is_old(path, OLD_SECONDS):
                 path.unlink(missing_ok=True)

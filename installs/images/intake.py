@@ -131,6 +131,16 @@ def image_path(digest: str) -> Path:
     return folder / digest
 
 
+def digests_of(image: Image) -> set[str]:
+    """Of the files that it has in the store."""
+    return {image.sha256, *(str(file["sha256"]) for file in image.files.values())} - {""}
+
+
+def named_digests() -> set[str]:
+    """Of the files that some image has."""
+    return set().union(*(digests_of(image) for image in Image.objects.present().only("sha256", "files")))
+
+
 def incoming() -> Path:
     """Files that are not yet images."""
     folder: Path = settings.DATA / "images" / "incoming"

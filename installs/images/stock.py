@@ -9,7 +9,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs.images.intake import drivers_folder, image_path, store_lock
+from installs.images.intake import digests_of, drivers_folder, image_path, named_digests, store_lock
 from installs.lifecycle import State
 from installs.models import Image, Install
 from machines import doorbell
@@ -58,7 +58,7 @@ def delete(image: Image, *, by: str) -> None:
             image.save(update_fields=["name", "retired_at", "deleted_at"])
         else:
             image.delete()
-        transaction.on_commit(lambda: _remove_files(image.sha256))
+        transaction.on_commit(lambda: _remove_files(digests_of(image)))
     doorbell.tell_pages()
 
 
@@ -100,8 +100,8 @@ def _named(machines: list[Machine]) -> str:
     return _("%(names)s and %(n)s more") % {"names": names, "n": more} if more > 0 else names
 
 
-def _remove_files(digest: str) -> None:
+def _remove_files(digests: set[str]) -> None:
     """Unless another image has the same content. Runs while the store is locked."""
-    if not Image.objects.present().filter(sha256=digest).exists():
+    for digest in digests - named_digests():
         image_path(digest).unlink(missing_ok=True)
         (drivers_folder() / f"{digest}.json.gz").unlink(missing_ok=True)

@@ -1,7 +1,6 @@
-"""Install methods. To add one: write a module here and name its class below."""
+"""Install methods, by their slugs. Which there are is said by the setting INSTALL_METHODS."""
 
 from installs.methods.base import InstallMethod
-from installs.methods.file_tree import FileTree
-from installs.methods.inspect import Inspect
+from installs.methods.registry import METHODS
 
-METHODS: dict[str, InstallMethod] = {method.slug: method() for method in (FileTree, Inspect)}
+__all__ = ["METHODS", "InstallMethod"]

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
+from django import forms
 from django.utils.translation import gettext_noop as _
 
-from installs.models import Install
-from machines.models import Machine
+from installs.models import Image, Install
+from machines.models import Disk, Machine
 from machines.power.base import PowerDriver
 
 
@@ -64,6 +65,33 @@ class Work(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class NetworkBoot:
+    """An answer to a machine that starts from the network. `token` leads to the files and script of its attempt."""
+
+    token: str
+    mac: str
+    provision_url: str
+
+    @property
+    def script_url(self) -> str:
+        """Answers a POST of `boot_id` with what `script` rendered."""
+        return f"{self.provision_url}/script/{self.token}"
+
+    def file_url(self, name: str) -> str:
+        """Answers a GET with what `file` says, as often as it is asked."""
+        return f"{self.provision_url}/file/{self.token}/{name}"
+
+
+@dataclass(frozen=True)
+class BootKernel:
+    """What a machine loads that starts from the network."""
+
+    kernel_url: str
+    initrd_url: str
+    kernel_args: tuple[str, ...]
+
+
 class InstallMethod:
     """A way to put an image on a machine: a list of steps, each a method that returns within seconds.
 
@@ -83,7 +111,12 @@ class InstallMethod:
     phases: ClassVar[tuple[str, ...]] = ()
     """Those milestones that are phases of the script; a step may have the same name and begins earlier."""
     done_label: ClassVar[str] = _("Installed")
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """Image.Kind of the files that it installs; "" for images without a file."""
+    metadata_form: ClassVar[type[forms.Form] | None] = None
+    """What it asks of an image beside its file. Its cleaned data, as JSON, is `Image.metadata`."""
     writes_disks: ClassVar[bool] = True
+    """Whether the machine has to ask for the write grant. Who writes nothing is granted nothing."""
 
     def run(self, step: str, work: Work) -> Outcome:
         outcome: Outcome = getattr(self, step)(work)
@@ -96,10 +129,28 @@ class InstallMethod:
                 return index + 1
         return None
 
-    def boots_ramdisk(self, received: set[str]) -> bool:
-        """Whether a network boot leads to the ramdisk, given the events received so far."""
+    def problems(self, machine: Machine, image: Image, disk: Disk | None) -> list[str]:
+        """What stands in the way on this machine, in words of the reader's language; the plan shows it."""
+        return []
+
+    def warnings(self, machine: Machine, image: Image, disk: Disk | None) -> list[str]:
+        """What the operator should know before saying yes."""
+        return []
+
+    def boots_network(self, received: set[str]) -> bool:
+        """Whether a network boot leads to `kernel`, given the events received so far; else to the machine's disk."""
         raise NotImplementedError
 
+    def kernel(self, plan: dict[str, Any], boot: NetworkBoot) -> BootKernel:
+        """What a network boot loads: the ramdisk, which fetches the script and runs it."""
+        files = f"{plan['image_url']}/ramdisk/{plan['ramdisk']}"
+        words = ("panic=60", f"dodai_script={boot.script_url}", f"BOOTIF=01-{boot.mac.replace(':', '-')}")
+        return BootKernel(f"{files}/vmlinuz", f"{files}/initrd", (*plan["kernel_args"].split(), *words))
+
     def script(self, plan: dict[str, Any]) -> str:
-        """What the ramdisk runs, with TOKEN_PLACEHOLDER where its token goes."""
+        """What the machine runs, with TOKEN_PLACEHOLDER where its token goes. Frozen when the install is asked for."""
         raise NotImplementedError
+
+    def file(self, name: str, install: Install, boot: NetworkBoot) -> str | None:
+        """A text that the machine fetches by `boot.file_url(name)` while its attempt goes on; None: there is none."""
+        return None

@@ -5,22 +5,24 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from installs import scripts
-from installs.methods.base import Next, Outcome, WaitFor, Work
-from installs.methods.ramdisk import RamdiskMethod, restart, set_disk_boot
+from installs import layout, scripts
+from installs.methods.base import Outcome, WaitFor, Work
+from installs.methods.ramdisk import DiskMethod
+from installs.models import Image
+from machines.models import Disk, Machine
 
 COPY_SILENCE = timedelta(minutes=3)
 COPY_OVERHEAD = timedelta(minutes=10)
 SLOWEST_BYTES_PER_SECOND = 2_000_000  # slower than any disk or link worth installing over
-FIRST_BOOT_MAY_TAKE = timedelta(minutes=15)
 
 
-class FileTree(RamdiskMethod):
+class FileTree(DiskMethod):
     slug = "file-tree"
     label = _("Copy a file tree")
     steps = ("power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot")
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
     phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
+    kinds = ("ext4", "tar.zst")
     milestones = (
         ("power_off", _("Power off")),
         ("power_on", _("Power on")),
@@ -36,24 +38,13 @@ class FileTree(RamdiskMethod):
         ("first_boot", _("First boot of the OS")),
     )
 
+    def problems(self, machine: Machine, image: Image, disk: Disk | None) -> list[str]:
+        return layout.problems(image, disk)
+
     def copy(self, work: Work) -> Outcome:
         image = work.install.plan["image"]
         moved_bytes = image["size_bytes"] + image["unpacked_bytes"]
         return WaitFor(COPY_SILENCE, cap=COPY_OVERHEAD + timedelta(seconds=moved_bytes / SLOWEST_BYTES_PER_SECOND))
-
-    def boot_from_disk(self, work: Work) -> Outcome:
-        set_disk_boot(work)
-        return Next()
-
-    def reset(self, work: Work) -> Outcome:
-        restart(work)
-        return Next()
-
-    def first_boot(self, work: Work) -> Outcome:
-        return WaitFor(FIRST_BOOT_MAY_TAKE, cap=FIRST_BOOT_MAY_TAKE)
-
-    def boots_ramdisk(self, received: set[str]) -> bool:
-        return not received & {"install", "install_reboot", "installed"}
 
     def script(self, plan: dict[str, Any]) -> str:
         return scripts.render(

@@ -27,7 +27,7 @@ class Inspect(RamdiskMethod):
     def switch_off(self, work: Work) -> Outcome:
         return self.power_off(work)
 
-    def boots_ramdisk(self, received: set[str]) -> bool:
+    def boots_network(self, received: set[str]) -> bool:
         return "inspected" not in received
 
     def script(self, plan: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from machines.power.base import BootDevice, NeedsOperator, Power
 SWITCHING_TAKES = timedelta(seconds=1)
 SWITCH_TRIES = 4  # with pauses of 1, 4, 16 and 64 s: a BMC may be slow to tell, but nobody switches for ever
 BOOT_MAY_TAKE = timedelta(minutes=10)  # big servers test their memory for minutes
+FIRST_BOOT_MAY_TAKE = timedelta(minutes=15)
 OPERATOR_MAY_TAKE = timedelta(hours=2)
 
 
@@ -43,6 +44,24 @@ class RamdiskMethod(InstallMethod):
         return WaitFor(silence=patience, cap=2 * patience)
 
 
+class DiskMethod(RamdiskMethod):
+    """Ends with a boot from the disk, whose OS calls."""
+
+    def boot_from_disk(self, work: Work) -> Outcome:
+        set_disk_boot(work)
+        return Next()
+
+    def reset(self, work: Work) -> Outcome:
+        restart(work)
+        return Next()
+
+    def first_boot(self, work: Work) -> Outcome:
+        return WaitFor(FIRST_BOOT_MAY_TAKE, cap=FIRST_BOOT_MAY_TAKE)
+
+    def boots_network(self, received: set[str]) -> bool:
+        return not received & {"install", "install_reboot", "installed"}
+
+
 def set_disk_boot(work: Work) -> None:
     """Have the machine start from its disk, or, by its boot order, from the network which sends it there."""
     device = BootDevice.NETWORK if work.machine.boot_order == BootOrder.NETWORK else BootDevice.DISK
@@ -74,4 +93,4 @@ def _read_back(work: Work, wanted: BootDevice) -> None:
         work.note(words, name=BOOT_FLAG_LOST)
 
 
-__all__ = ["NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot"]
+__all__ = ["DiskMethod", "NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot"]

@@ -24,18 +24,24 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
 
 class Image(models.Model):
-    """An operating system to install. Its file is immutable and named by its digest."""
+    """An operating system to install. Its file is immutable and named by its digest; some methods need none."""
 
     class Kind(models.TextChoices):
         EXT4 = "ext4", _("ext4 file system")
         TAR_ZST = "tar.zst", _("tar archive, zstd")
+        RAW = "raw", _("disk, raw")
+        RAW_ZST = "raw.zst", _("disk, zstd")
+        RAW_GZ = "raw.gz", _("disk, gzip")
+        SQUASHFS = "squashfs", _("squashfs file system")
 
     name = models.CharField(_("name"), max_length=63, unique=True)
     method = models.SlugField(_("method"), default="file-tree")
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
-    sha256 = models.CharField(_("SHA-256"), max_length=64, validators=[SHA256])
-    size_bytes = models.PositiveBigIntegerField(_("size in bytes"), help_text=_("Of the file"))
-    unpacked_bytes = models.PositiveBigIntegerField(_("unpacked, in bytes"), help_text=_("Of the tree on the disk"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, blank=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64, validators=[SHA256], blank=True)
+    size_bytes = models.PositiveBigIntegerField(_("size in bytes"), default=0, help_text=_("Of the file"))
+    unpacked_bytes = models.PositiveBigIntegerField(
+        _("unpacked, in bytes"), default=0, help_text=_("Of the tree on the disk")
+    )
     min_memory_mib = models.PositiveIntegerField(_("needs memory (MiB)"), default=0)
     kernel_args = models.CharField(_("kernel arguments"), max_length=255, blank=True, validators=[KERNEL_ARGS])
     root_mib = models.PositiveIntegerField(_("root (MiB)"), default=0, help_text=_("0: what the others leave"))
@@ -50,6 +56,12 @@ class Image(models.Model):
         help_text="Kept for the history of machines that had it; the file is gone",
     )
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    # What its method asks for (InstallMethod.metadata_form), the secret part of it sealed (keys.encrypt), and further
+    # files of the store that belong to it, by their names for the method: {name: {"sha256": ..., "size_bytes": ...}}.
+    metadata = models.JSONField(_("settings of the method"), default=dict, blank=True)
+    secrets_sealed = models.TextField(blank=True, editable=False)
+    files = models.JSONField(default=dict, blank=True, editable=False)
 
     # Where it came from, and what a look into it found (installs/images/contract); `recipe` is of what was built here.
     imported_by = models.CharField(max_length=150, blank=True, editable=False)
