@@ -29,20 +29,9 @@ readonly ESP=/mnt/esp
 
 {% include "file_tree/bootloader.sh" %}
 
-# The first write of any kind comes after this.
-ask_grant() {
-    jq --arg path "$DISK" '. + {disk: (.disks[] | select(.path == $path))}' "$WORK/facts.json" >"$WORK/grant.json"
-    post grant "$WORK/grant.json"
-    cp "$WORK/answer" "$WORK/settings"
-    DODAI_GRANTED=no
-    # shellcheck source=/dev/null
-    . "$WORK/settings"
-    if [[ $DODAI_GRANTED != yes ]]; then
-        say "Dodai did not grant the installation: ${DODAI_REASON:-no reason given}. Nothing was written."
-        exit 0
-    fi
-    say "granted: this machine becomes $DODAI_HOSTNAME"
-}
+{% include "grant.sh" %}
+
+{% include "finish.sh" %}
 
 say "installing $IMAGE_NAME"
 phase=facts
@@ -91,15 +80,4 @@ run_worker no_bytes 0 install_grub
 set_boot_order
 cause=disk
 run_worker no_bytes 0 unmount_all
-end_phase
-send_log
-jq -n --arg boot_order "$BOOT_ORDER_TEXT" --argjson seconds "{$phases_json}" '{$boot_order, $seconds}' >"$WORK/done.json"
-phase=install_reboot
-post event/install_reboot "$WORK/done.json"
-# A machine without a BMC has nobody else to restart it.
-if [[ ${DODAI_RESTART_ITSELF:-no} == yes ]]; then
-    say "installed; restarting"
-    sleep 1
-    reboot -f
-fi
-say "installed; waiting for the restart"
+finish
