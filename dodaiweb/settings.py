@@ -195,6 +195,7 @@ def _count(name: str, otherwise: int) -> int:
 # Classes of install methods, in the order in which they are offered (docs/adding-an-install-method.md).
 INSTALL_METHODS = [
     "installs.methods.file_tree.FileTree",
+    "installs.methods.disk_image.DiskImage",
     "installs.methods.inspect.Inspect",
     *os.environ.get("DODAI_INSTALL_METHODS", "").replace(",", " ").split(),
 ]

@@ -223,9 +223,9 @@ def _ramdisk(machine: Machine) -> "ramdisk.Ramdisk | None":
 
 
 def image_facts(machine: Machine, image: Image) -> dict[str, Any]:
-    """`metadata` and `files` stand in it where the image has some."""
+    """`metadata`, `files` and `samples` stand in it where the image has some."""
     base = machine.site.image_url or settings.IMAGE_URL
-    more = {"metadata": image.metadata, "files": image.files}
+    more = {"metadata": image.metadata, "files": image.files, "samples": image.report.get("samples")}
     return {
         "name": image.name, "kind": image.kind, "sha256": image.sha256, "size_bytes": image.size_bytes,
         "unpacked_bytes": image.unpacked_bytes, "url": f"{base}/image/{image.sha256}",

@@ -21,7 +21,6 @@ from django.utils.timezone import now
 
 from installs.images import debian, fetching, imports
 from installs.images.intake import (
-    ImageProblem,
     copy,
     enter,
     image_path,
@@ -31,6 +30,7 @@ from installs.images.intake import (
     require_unused,
     store_lock,
 )
+from installs.images.kinds import ImageProblem
 from installs.models import Image, ImageImport
 from installs.ramdisk import RamdiskError
 from machines import doorbell

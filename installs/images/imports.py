@@ -14,7 +14,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from installs.images import debian, fetching
-from installs.images.intake import ImageProblem, incoming, require_room, require_unused
+from installs.images.intake import incoming, require_room, require_unused
+from installs.images.kinds import ImageProblem
 from installs.models import Image, ImageImport
 from machines import doorbell
 

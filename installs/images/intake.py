@@ -5,11 +5,9 @@ import fcntl
 import hashlib
 import os
 import shutil
-import struct
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,17 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
-from installs.images import contract, contract_words
-from installs.images.contract import BadImage, Report
+from installs.images import contract, contract_words, qcow2
+from installs.images.contract import BadImage, Report, disk
+from installs.images.contract.disk import DiskReport
 from installs.images.contract.drivers import Drivers
 from installs.images.contract.drivers import save as save_drivers
+from installs.images.kinds import DISKS, Contents, ImageProblem, look_into
+from installs.methods import METHODS
 from installs.models import Image
 
 CHUNK_BYTES = 1 << 20
 SPARE_BYTES = 1 << 30  # what must stay free on the data disk: the database and the logs live there too
-EXT4_SUPERBLOCK = 1024  # ext4(5): offset of the superblock, and of fields in it
-EXT4_MAGIC, EXT4_MAGIC_AT = 0xEF53, 0x38
-ZSTD_MAGIC = 0xFD2FB528  # RFC 8878, 3.1.1
 
 
 Told = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
@@ -35,17 +33,6 @@ Told = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
 def _unheard(phase: str, done: int, total: int) -> None:
     pass
-
-
-class ImageProblem(Exception):
-    """The file cannot be used. The message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    kind: Image.Kind
-    unpacked_bytes: int | None
-    """None when the file does not tell."""
 
 
 def add_image(
@@ -80,11 +67,11 @@ def enter(
     it again. With `replaces` an image of that name steps aside, retired. `then` runs in the transaction that enters the
     image. Raises ImageProblem and then changes nothing.
     """
-    with _in_words(file):
+    with _in_words(file), _converted(file, label, sha256, told) as (file, said):
         contents = look_into(file, label)
         digest = hash_of(file, told)
-        if sha256 and digest != sha256.lower():
-            raise ImageProblem(f"the digest of {label} is {digest}, not {sha256.lower()}: fetch the file again")
+        if sha256 and not said and digest != sha256.lower():
+            raise _wrong_digest(label, digest, sha256)
         report, drivers = _checked(file, contents, label, told)
         # A file system tells what of it is used; what an archive tells is its own length.
         told_bytes = contents.unpacked_bytes if contents.kind == Image.Kind.EXT4 else None
@@ -93,11 +80,47 @@ def enter(
             if not stored.exists():
                 stored.hardlink_to(file)
                 sync_folder(stored.parent)
-            save_drivers(drivers, drivers_folder(), digest)
+            if drivers:
+                save_drivers(drivers, drivers_folder(), digest)
             return _row(
                 name, replaces=replaces, then=then, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
-                unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json(), **fields,
+                unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json() | said,
+                method=fields.pop("method", "") or method_for(contents.kind), **fields,
             )  # fmt: skip
+
+
+@contextmanager
+def _converted(file: Path, label: str, sha256: str, told: Told) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The file to be stored, and what the report says of the one that it was made of: qcow2 becomes raw.zst.
+
+    Nothing looks into a qcow2 before its digest was compared with the publisher's.
+    """
+    if not qcow2.is_one(file):
+        yield file, {}
+        return
+    digest = hash_of(file, told)
+    if sha256 and digest != sha256.lower():
+        raise _wrong_digest(label, digest, sha256)
+    raw, packed = file.with_suffix(".raw"), file.with_suffix(".zst")
+    try:
+        require_room(2 * file.stat().st_size)
+        try:
+            qcow2.convert(file, raw, packed, lambda done, total: told("convert", done, total))
+        except qcow2.Refused as problem:
+            raise ImageProblem(f"{label}: {problem}") from problem
+        yield packed, {"converted_from": {"kind": "qcow2", "sha256": digest}}
+    finally:
+        raw.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
+
+
+def _wrong_digest(label: str, digest: str, sha256: str) -> ImageProblem:
+    return ImageProblem(f"the digest of {label} is {digest}, not {sha256.lower()}: fetch the file again")
+
+
+def method_for(kind: str) -> str:
+    """The first method that installs images of that kind, in the order of the setting."""
+    return next((slug for slug, method in METHODS.items() if kind in method.kinds), "")
 
 
 def _row(name: str, *, replaces: bool, then: Callable[[Image], None], **columns: Any) -> Image:
@@ -162,8 +185,10 @@ def store_lock() -> Iterator[None]:
         yield
 
 
-def _checked(file: Path, contents: "Contents", label: str, told: Told) -> tuple[Report, Drivers]:
+def _checked(file: Path, contents: Contents, label: str, told: Told) -> tuple[Report | DiskReport, Drivers | None]:
     try:
+        if contents.kind in DISKS:
+            return disk.look_into(file, contents.kind, lambda done, total: told("check", done, total)), None
         report, drivers = contract.look_into(file, contents.kind, lambda done, total: told("check", done, total))
     except BadImage as problem:
         raise ImageProblem(f"{label} is no image that can be installed: {problem}") from problem
@@ -181,19 +206,6 @@ def _in_words(path: Path) -> Iterator[None]:
         if exc.errno == errno.ENOSPC:
             raise ImageProblem(f"the disk of {settings.DATA} is full: make room, nothing was stored") from exc
         raise ImageProblem(f"cannot read {path}: {exc.strerror}") from exc
-
-
-def look_into(path: Path, label: str = "") -> Contents:
-    """Tell the kind of an image by its first bytes. Raises ImageProblem for what no method can install."""
-    with path.open("rb") as file:
-        head = file.read(EXT4_SUPERBLOCK + 0x200)
-    if len(head) >= EXT4_SUPERBLOCK + 0x158 and _u16(head, EXT4_SUPERBLOCK + EXT4_MAGIC_AT) == EXT4_MAGIC:
-        return Contents(Image.Kind.EXT4, _ext4_used_bytes(head[EXT4_SUPERBLOCK:]))
-    if len(head) >= 18 and _u32(head, 0) == ZSTD_MAGIC:
-        return Contents(Image.Kind.TAR_ZST, _zstd_content_bytes(head))
-    raise ImageProblem(
-        f"{label or path.name} is of no known kind: Dodai takes an ext4 file system or a tar archive packed by zstd"
-    )
 
 
 def copy(source: Path, target: Path, told: Told = _unheard) -> None:
@@ -249,33 +261,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _ext4_used_bytes(superblock: bytes) -> int:
-    blocks = _u32(superblock, 0x04) | _u32(superblock, 0x150) << 32  # the high halves are 0 without 64bit
-    free = _u32(superblock, 0x0C) | _u32(superblock, 0x158) << 32
-    block_bytes = 1024 << _u32(superblock, 0x18)
-    return max(blocks - free, 0) * block_bytes
-
-
-def _zstd_content_bytes(head: bytes) -> int | None:
-    """Frame_Content_Size of the first frame, None when the compressor did not know it (RFC 8878, 3.1.1.1)."""
-    descriptor = head[4]
-    size_flag, single_segment, dictionary_flag = descriptor >> 6, bool(descriptor & 0x20), descriptor & 3
-    at = 5 + (0 if single_segment else 1) + (0, 1, 2, 4)[dictionary_flag]
-    match size_flag:
-        case 0:
-            return head[at] if single_segment else None
-        case 1:
-            return _u16(head, at) + 256
-        case 2:
-            return _u32(head, at)
-    return int(struct.unpack_from("<Q", head, at)[0])
-
-
-def _u16(data: bytes, at: int) -> int:
-    return int(struct.unpack_from("<H", data, at)[0])
-
-
-def _u32(data: bytes, at: int) -> int:
-    return int(struct.unpack_from("<I", data, at)[0])

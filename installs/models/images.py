@@ -33,6 +33,7 @@ class Image(models.Model):
         RAW_ZST = "raw.zst", _("disk, zstd")
         RAW_GZ = "raw.gz", _("disk, gzip")
         SQUASHFS = "squashfs", _("squashfs file system")
+        ISO = "iso", _("ISO of an installer")
 
     name = models.CharField(_("name"), max_length=63, unique=True)
     method = models.SlugField(_("method"), default="file-tree")

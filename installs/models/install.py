@@ -52,6 +52,7 @@ class Install(models.Model):
     plan = models.JSONField(default=dict)
     plan_digest = models.CharField(max_length=64)
     script = models.TextField(blank=True, help_text="What the machine runs, with a placeholder for its token")
+    answers_sealed = models.TextField(blank=True, editable=False)  # what an installer reads, frozen, encrypted
 
     # Who works on it. Every claim has another owner and a higher fence; a worker that lost it may store nothing.
     owner = models.CharField(max_length=32, blank=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 KERNEL = "linux-image-amd64"
 
 TOOLS = (
-    "bash busybox ca-certificates curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
+    "bash busybox ca-certificates coreutils curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
     "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted "
     "rsync tar util-linux xfsprogs zstd"
 ).split()
@@ -18,9 +18,9 @@ NEVER_UNPACKED = (
 ).split()
 
 PROGRAMS = (
-    "bash blkid blockdev busybox curl dmidecode dmsetup e2fsck efibootmgr grub-install grub-mkimage grub-probe "
-    "ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount openssl parted "
-    "partprobe resize2fs rsync sfdisk tar tune2fs umount wipefs zstd"
+    "bash blkdiscard blkid blockdev busybox curl dd dmidecode dmsetup e2fsck efibootmgr grub-install grub-mkimage "
+    "grub-probe ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount "
+    "openssl parted partprobe resize2fs rsync sfdisk tar tune2fs umount wipefs xfs_growfs zstd"
 ).split()
 # kmod understands compressed modules and soft dependencies; busybox's applets of these names do not.
 KMOD_NAMES = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 import zstandard
 
-from installs.images.intake import ImageProblem, add_image, look_into
+from installs.images.intake import add_image
+from installs.images.kinds import ImageProblem, look_into
 from installs.models import Image
 from tests import image_files
 

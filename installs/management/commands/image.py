@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from installs.images import contract_words, import_words, imports, stock
-from installs.images.intake import ImageProblem, add_image
+from installs.images.intake import add_image
+from installs.images.kinds import ImageProblem
 from installs.models import Image, ImageImport
 from machines.management.looking_up import asker
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from installs import actions, practice
-from installs.images.intake import ImageProblem
+from installs.images.kinds import ImageProblem
 from installs.ramdisk import RamdiskError
 from lab.errors import LabError
 from machines.management.keyed import KeyedCommand

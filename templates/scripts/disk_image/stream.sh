@@ -1,0 +1,155 @@
+# The stream: from the server to the disk, with neither a copy in memory nor scratch space. The first MiB, which makes a
+# disk boot, waits in memory until all the rest stands on the disk and has the right digest.
+
+check_disk() {
+    local bytes sector
+    bytes=$(blockdev --getsize64 "$DISK")
+    sector=$(blockdev --getss "$DISK")
+    [[ $bytes -ge $IMAGE_UNPACKED_BYTES ]] || fail space "The disk $DISK has $((bytes / MIB)) MiB, the image $IMAGE_NAME \
+needs $((IMAGE_UNPACKED_BYTES / MIB)) MiB: choose a larger disk. Nothing was written."
+    [[ $sector == 512 ]] || fail disk "The disk $DISK has sectors of $sector bytes; images of disks are made for 512. \
+Nothing was written."
+}
+
+# Whatever happens from here on, no firmware finds a system on this disk before make_bootable.
+clear_disk() {
+    cause=disk
+    release_disk
+    wipe_disk
+    find_zeros >"$WORK/sparse"
+    blank 0
+    blank $(($(blockdev --getsize64 "$DISK") / MIB - 1))
+}
+
+# blank MIB: zeros over that MiB of the disk, past the cache.
+blank() {
+    dd if=/dev/zero of="$DISK" bs="$MIB" seek="$1" count=1 oflag=direct conv=notrunc,fsync status=none
+}
+
+# Prints dd's flag for skipping zeros. That is right only where the kernel vouches that the disk holds zeros: after
+# BLKZEROOUT, and worth it only where the disk does that without writing. A discard alone promises nothing.
+find_zeros() {
+    local queue=/sys/block/${DISK##*/}/queue
+    line_of "$queue/discard_max_bytes"
+    [[ ${REPLY:-0} -gt 0 ]] || return 0
+    blkdiscard --force "$DISK" || return 0
+    line_of "$queue/write_zeroes_max_bytes"
+    [[ ${REPLY:-0} -gt 0 ]] || return 0
+    ! blkdiscard --force --zeroout --length $(((IMAGE_UNPACKED_BYTES + MIB - 1) / MIB * MIB)) "$DISK" || echo sparse
+}
+
+write_image() {
+    local -a codes=(0 0 0 0)
+    cause=image
+    rm -f "$WORK/for-digest"
+    mkfifo "$WORK/for-digest"
+    openssl dgst -sha256 -r <"$WORK/for-digest" >"$WORK/digest" &
+    download | tee "$WORK/for-digest" | unpack | put_on_disk || codes=("${PIPESTATUS[@]}")
+    wait "$!" || true
+    [[ ! -s $WORK/failure ]] || leave_unbootable
+    [[ ${codes[3]} == 0 ]] || { blank_end; fail disk "The disk $DISK does not take the image: writing ended with code ${codes[3]}."; }
+    [[ ${codes[2]} == 0 ]] || { blank_end; fail digest "The image $IMAGE_NAME was cut off or damaged on its way: it cannot be \
+unpacked. The disk cannot boot."; }
+    check_digest
+}
+
+# The words for it are there already.
+leave_unbootable() {
+    blank_end
+    exit 1
+}
+
+# Where the second partition table of the image may stand by now.
+blank_end() {
+    local last=$(((IMAGE_UNPACKED_BYTES - 1) / MIB))
+    [[ $last == 0 ]] || blank "$last" || true
+}
+
+check_digest() {
+    local found written
+    read -r found _ <"$WORK/digest"
+    written=$(written_bytes)
+    [[ $found == "$IMAGE_SHA256" ]] || { blank_end; fail digest "The image $IMAGE_NAME has the SHA-256 $found, the \
+catalogue says $IMAGE_SHA256. The disk cannot boot."; }
+    [[ $written == "$IMAGE_UNPACKED_BYTES" ]] || { blank_end; fail digest "The image $IMAGE_NAME unpacked to $written \
+bytes, not $IMAGE_UNPACKED_BYTES. The disk cannot boot."; }
+}
+
+# Goes on where it stopped, as long as bytes come within half an hour.
+download() {
+    local at=0 got code status pause=1 give_up_at=$((SECONDS + RETRY_SECONDS))
+    while [[ $at -lt $IMAGE_BYTES ]]; do
+        code=0
+        curl --silent --fail --location --continue-at "$at" --connect-timeout 10 --speed-limit 1 --speed-time 60 \
+            --write-out '%{stderr}%{size_download} %{http_code}' "$IMAGE_URL" 2>"$WORK/curl" || code=$?
+        read -r got status <"$WORK/curl" || true
+        [[ $code != 23 ]] || return 1 # the one who unpacks has ended; it has the better words
+        [[ $status != 4?? ]] || fail fetch "The server answered HTTP $status for $IMAGE_URL. The disk cannot boot."
+        [[ $code != 33 ]] || fail fetch "The server cannot go on in the middle of $IMAGE_URL. The disk cannot boot."
+        [[ ${got:-0} -eq 0 ]] || { give_up_at=$((SECONDS + RETRY_SECONDS)) pause=1; }
+        at=$((at + ${got:-0}))
+        [[ $code != 0 || $at -lt $IMAGE_BYTES ]] || break
+        [[ $SECONDS -lt $give_up_at ]] ||
+            fail fetch "No bytes of $IMAGE_URL in $RETRY_SECONDS s (curl's code $code). The disk cannot boot."
+        echo "write: curl ended with code $code after $at bytes; going on in $pause s" >>"$LOG"
+        sleep "$pause"
+        pause=$((pause * 2 < 30 ? pause * 2 : 30))
+    done
+}
+
+unpack() {
+    case $IMAGE_KIND in
+    raw) exec cat ;;
+    raw.gz) exec gzip -dc ;;
+    raw.zst) exec zstd --decompress --stdout --quiet ;;
+    *) fail image "The image $IMAGE_NAME is of the kind $IMAGE_KIND, which this script does not know." ;;
+    esac
+}
+
+# The first MiB into memory, the rest to its place. Past the cache: so memory stays free, and nothing is flushed at the end.
+put_on_disk() {
+    local flags=notrunc,fdatasync
+    [[ ! -s $WORK/sparse ]] || flags+=,sparse
+    dd bs=65536 count=16 iflag=fullblock of="$WORK/first" status=none || return 1
+    echo "$BASHPID" >"$WORK/writer"
+    dd bs="$MIB" seek=1 iflag=fullblock oflag=direct conv="$flags" of="$DISK" 2>"$WORK/dd" || {
+        cat "$WORK/dd" >>"$LOG"
+        return 1
+    }
+}
+
+# How far the disk is written.
+written_bytes() {
+    local pid
+    if [[ -s $WORK/dd ]]; then
+        awk -v first="$(stat -c %s "$WORK/first")" '/ bytes? / { print first + $1 }' "$WORK/dd"
+        return
+    fi
+    pid=$(cat "$WORK/writer" 2>/dev/null) || pid=0
+    pid=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) || pid=
+    awk '/^pos:/ { print $2; found = 1 } END { if (!found) print 0 }' "/proc/${pid%% *}/fdinfo/1" 2>/dev/null || echo 0
+}
+
+# Reads back what the disk has, past the cache, where the catalogue knows what should be there.
+verify_image() {
+    local offset wanted found count=0
+    cause=disk
+    while read -r offset wanted; do
+        [[ -n $offset && $offset -ge $MIB ]] || continue
+        found=$(dd if="$DISK" bs="$SAMPLE_BYTES" skip=$((offset / SAMPLE_BYTES)) count=1 iflag=direct status=none |
+            openssl dgst -sha256 -r)
+        [[ ${found%% *} == "$wanted" ]] || { blank_end; fail disk "The disk $DISK does not hold what was written: it differs at \
+byte $offset. The disk cannot boot; replace it."; }
+        count=$((count + 1))
+    done <<<"$SAMPLES"
+    echo "verify: $count samples of $SAMPLE_BYTES bytes are as they should be" >>"$LOG"
+}
+
+# The first MiB last.
+make_bootable() {
+    cause=disk
+    dd if="$WORK/first" of="$DISK" bs="$MIB" oflag=direct conv=notrunc,fsync status=none
+    dd if="$DISK" bs="$MIB" count=1 iflag=direct status=none | cmp -n "$(stat -c %s "$WORK/first")" - "$WORK/first" ||
+        { blank 0; fail disk "The disk $DISK does not hold what was written: its first MiB differs. Replace it."; }
+    relocate_table
+}
