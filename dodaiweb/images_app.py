@@ -1,8 +1,9 @@
 """Serves images by digest and ramdisks by version: whole or in ranges, nothing else, and no database.
 
-A machine asks for `/image/<sha256>` or `/ramdisk/<version>/vmlinuz|initrd`; `/hello/<number>` proves whose server this
-is. Names are matched before they touch the file system, files are opened without following links, and the digest or
-version is the ETag: content never changes under its name.
+A machine asks for `/image/<sha256>`, `/ramdisk/<version>/vmlinuz|initrd`, or `/tree/<sha256>/<path>`, a file inside an
+ISO image, served out of it by an index (installs/images/iso.py); `/hello/<number>` proves whose server this is.
+Names are matched before they touch the file system, files are opened without following links, and the digest or version
+is the ETag: content never changes under its name.
 """
 
 import os
@@ -11,11 +12,12 @@ import stat
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from dodaiweb import hello
+from dodaiweb import hello, tree
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,6 +37,7 @@ def application(data: Path) -> Starlette:
             Route("/hello/{nonce}", _hello, methods=methods),
             Route("/image/{digest}", _image, methods=methods),
             Route("/ramdisk/{version}/{name}", _ramdisk, methods=methods),
+            Route("/tree/{digest}/{path:path}", _tree, methods=methods),
         ]
     )
     application.state.data = data
@@ -60,6 +63,18 @@ async def _ramdisk(request: Request) -> Response:
     if not VERSION.fullmatch(version) or name not in RAMDISK_FILES:
         return _not_found()
     return _file(request.app.state.data / "ramdisk" / version / name, etag=f"{version}-{name}")
+
+
+async def _tree(request: Request) -> Response:
+    digest = request.path_params["digest"]
+    if not SHA256.fullmatch(digest):
+        return _not_found()
+    data = request.app.state.data
+    extents = await run_in_threadpool(tree.extents_of, data / "image-index", digest, request.path_params["path"])
+    if extents is None:
+        return _not_found()
+    image, asked = data / "images" / digest, request.headers.get("range")
+    return tree.answer(image, extents, asked, digest, head=request.method == "HEAD") or _not_found()
 
 
 def _file(path: Path, *, etag: str) -> Response:

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from dodaiweb import hello
-from installs import boot, flow, grant, machine_words, scripts, tokens
+from installs import answering, boot, flow, grant, machine_words, scripts, tokens
 from installs.methods.base import BootKernel
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
@@ -131,6 +131,27 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
             return text(
                 shell_settings(Install.objects.select_related("machine").get(pk=claimed.install_id), first_boot_token)
             )
+
+
+@for_machines
+def ask_answers(request: HttpRequest) -> HttpResponse:
+    """What an installer reads, for who may have it: a lot of secrets."""
+    claimed = _installer(request)
+    if claimed is None:
+        return not_found()
+    try:
+        found = facts.parse(facts.load(request.body))
+    except (ValueError, RecursionError) as exc:
+        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
+    match answering.ask(claimed, found):
+        case grant.Over():
+            return _answer("ended")
+        case answering.Nothing():
+            return not_found()
+        case grant.Refused(reason):
+            return text(scripts.render("boot/refused.sh", reason=reason))
+        case answering.Given(given, before):
+            return text(scripts.render("boot/answers.sh", text=given, before=before))
 
 
 @for_machines

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from installs.lifecycle import State
@@ -54,17 +54,25 @@ class Claim:
     def note(self, text: str, *, name: str = "note") -> None:
         add_event(self.install, Event.Kind.NOTE, name, text=text)
 
+    def keep(self, **columns: Any) -> None:
+        """Store what a step found out, in columns that no one else writes. Raises ClaimLost."""
+        self.renew()
+        if not self._mine().update(**columns):
+            raise ClaimLost
+
     def renew(self) -> None:
         """Lengthen the lease if, and only if, the row is still as it was claimed. Raises ClaimLost.
 
         Nor is anything done to a machine that was protected this moment, unless what it needs is to be stopped.
         """
+        if not self._mine().update(lease_until=now() + LEASE):
+            raise ClaimLost
+
+    def _mine(self) -> QuerySet[Install]:
         touchable = Q(machine__protected=False) | Q(granted_at__isnull=False) | Q(state=State.STOPPING)
-        mine = Install.objects.filter(
+        return Install.objects.filter(
             touchable, pk=self.install.pk, owner=self.install.owner, fence=self.install.fence, state=self.install.state
         )
-        if not mine.update(lease_until=now() + LEASE):
-            raise ClaimLost
 
     def check(self, locked: Install) -> None:
         """Raises ClaimLost unless the locked row is still as it was claimed."""

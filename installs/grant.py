@@ -50,7 +50,7 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
             return Over()  # all is written; a request that was long under way must not void the token on the disk
         if not METHODS[install.method].writes_disks:
             return Refused("What is installed here writes no disk, so nothing is granted.")
-        if problem := _wrong_boot(install, boot, facts):
+        if problem := wrong_boot(install, boot, facts):
             add_alert(install, "grant-refused", problem)
             return Refused(problem)
         cause, difference = _difference(install, facts, disk)
@@ -76,7 +76,8 @@ def _grant(install: Install, boot: Boot) -> Granted:
     return Granted(token)
 
 
-def _wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
+def wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
+    """Why this kernel boot may not speak for the attempt; "" when it may."""
     if not boot.boot_id or facts.boot_id != boot.boot_id:
         return "the kernel that asks is not the one that fetched the script"
     if install.granted_at is not None and install.granted_boot_id != boot.boot_id:
@@ -86,6 +87,11 @@ def _wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
 
 def _difference(install: Install, facts: Facts, disk: FoundDisk) -> tuple[str, str]:
     """(cause, words) for the first fact that is not as the inventory and the plan have it; ("", "") if none."""
+    return machine_difference(install, facts) or _disk_difference(install.plan["disk"], facts, disk) or ("", "")
+
+
+def machine_difference(install: Install, facts: Facts) -> tuple[str, str] | None:
+    """The same, as far as it can be told before anything is known of the machine's disks."""
     machine = install.machine
     if machine.protected:
         return "protected", "it was protected after the install was planned"
@@ -93,7 +99,7 @@ def _difference(install: Install, facts: Facts, disk: FoundDisk) -> tuple[str, s
         return "own-host", own.rstrip(".")
     if fact := binding.changed_fact(install):
         return "plan", f"{fact} changed after the plan was approved"
-    return _identity_difference(machine, facts) or _disk_difference(install.plan["disk"], facts, disk) or ("", "")
+    return _identity_difference(machine, facts)
 
 
 def _identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TOKEN_PLACEHOLDER = "@INSTALLER-TOKEN@"  # noqa: S105 - what stands for a token is none
-SAFE_FOR_BOOT_LOADERS = re.compile(r"^[A-Za-z0-9_.,:=/+@%\[\]\-]*$")
+SAFE_FOR_BOOT_LOADERS = re.compile(r"^[A-Za-z0-9_.,:=/+@%;\[\]\-]*$")
 
 
 def render(template: str, **values: Any) -> str:
@@ -36,6 +36,7 @@ def _environment() -> Environment:
     env.filters["sh"] = lambda value: shlex.quote(str(value))
     env.filters["arg"] = _loader_word
     env.filters["grub_path"] = _grub_path
+    env.filters["grub_arg"] = _grub_word
     return env
 
 
@@ -45,9 +46,15 @@ def _grub_path(url: str) -> str:
     return f"(http,{_loader_word(parts.netloc)}){_loader_word(parts.path)}"
 
 
+def _grub_word(value: object) -> str:
+    """GRUB's own language ends a command at a semicolon; cloud-init's argument ds= has one."""
+    word = _loader_word(value)
+    return f"'{word}'" if ";" in word else word
+
+
 def _loader_word(value: object) -> str:
     """One word of an iPXE, PXELINUX or GRUB line; these languages have no quoting that all of them share."""
     text = str(value)
     if not SAFE_FOR_BOOT_LOADERS.match(text):
-        raise ValueError(f"{text!r} cannot stand in a boot loader's line: use letters, digits and . , : = / + - _ only")
+        raise ValueError(f"{text!r} cannot stand in a boot loader's line: use letters, digits, . , : ; = / + - _ only")
     return text

@@ -7,7 +7,7 @@ from django.utils.timezone import now
 
 from installs import scripts
 from installs.models import Install, SshKey
-from machines.models import Interface
+from machines.models import Interface, Machine
 
 
 def document(install: Install, first_boot_token: str) -> dict[str, Any]:
@@ -15,15 +15,19 @@ def document(install: Install, first_boot_token: str) -> dict[str, Any]:
 
     `network` is a list of `mac`, `address` ("" is DHCP, else with its prefix), `gateway` and `dns`, a list.
     """
-    plan = install.plan
+    first_boot_url = f"{install.plan['provision_url']}/first-boot/{first_boot_token}"
+    return document_of(install.machine, install.plan) | {"first_boot_url": first_boot_url}
+
+
+def document_of(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
+    """The part of it that is no secret, and that is known before there is an install."""
     keys = SshKey.objects.order_by("name").values_list("public_key", flat=True)
     return {
-        "hostname": install.machine.name,
+        "hostname": machine.name,
         "authorized_keys": list(keys),
-        "network": [_card(card) for card in install.machine.interfaces.all()],
+        "network": [_card(card) for card in machine.interfaces.all()],
         "timezone": settings.TIME_ZONE,
         "kernel_args": _kernel_args(plan),
-        "first_boot_url": f"{plan['provision_url']}/first-boot/{first_boot_token}",
     }
 
 

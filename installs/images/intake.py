@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
-from installs.images import contract, contract_words, qcow2
+from installs.images import contract, contract_words, iso, qcow2
 from installs.images.contract import BadImage, Report, disk
 from installs.images.contract.disk import DiskReport
 from installs.images.contract.drivers import Drivers
 from installs.images.contract.drivers import save as save_drivers
+from installs.images.iso import IsoReport
 from installs.images.kinds import DISKS, Contents, ImageProblem, look_into
 from installs.methods import METHODS
 from installs.models import Image
@@ -48,7 +49,8 @@ def add_image(
     try:
         with _in_words(path):
             require_unused(name)
-            look_into(path)
+            if not qcow2.is_one(path):
+                look_into(path)
             require_room(path.stat().st_size)
             half.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             copy(path, half, told)
@@ -82,6 +84,9 @@ def enter(
                 sync_folder(stored.parent)
             if drivers:
                 save_drivers(drivers, drivers_folder(), digest)
+            if isinstance(report, IsoReport):
+                iso.save(report, digest)
+                fields = _of_installer(report) | fields
             return _row(
                 name, replaces=replaces, then=then, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
                 unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json() | said,
@@ -112,6 +117,13 @@ def _converted(file: Path, label: str, sha256: str, told: Told) -> Iterator[tupl
     finally:
         raw.unlink(missing_ok=True)
         packed.unlink(missing_ok=True)
+
+
+def _of_installer(report: IsoReport) -> dict[str, Any]:
+    """Columns of an image whose ISO carries an installer that is known; people change them in the admin."""
+    method, kernel, initrd = report.suits
+    settings_of = {"kernel": kernel, "initrd": initrd, "options": "", "place": "", "answers": ""}
+    return {"method": method, "metadata": settings_of} if method else {}
 
 
 def _wrong_digest(label: str, digest: str, sha256: str) -> ImageProblem:
@@ -185,8 +197,12 @@ def store_lock() -> Iterator[None]:
         yield
 
 
-def _checked(file: Path, contents: Contents, label: str, told: Told) -> tuple[Report | DiskReport, Drivers | None]:
+def _checked(
+    file: Path, contents: Contents, label: str, told: Told
+) -> tuple[Report | DiskReport | IsoReport, Drivers | None]:  # fmt: skip
     try:
+        if contents.kind == Image.Kind.ISO:
+            return iso.look_into(file), None
         if contents.kind in DISKS:
             return disk.look_into(file, contents.kind, lambda done, total: told("check", done, total)), None
         report, drivers = contract.look_into(file, contents.kind, lambda done, total: told("check", done, total))

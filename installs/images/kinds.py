@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from installs.images import iso
 from installs.images.contract import BadImage, disk
 from installs.models import Image
 
@@ -37,11 +38,13 @@ def look_into(path: Path, label: str = "") -> Contents:
         return Contents(Image.Kind.TAR_ZST, _zstd_content_bytes(head))
     if head[:2] == GZIP_MAGIC and _is_disk(_first_bytes(path, Image.Kind.RAW_GZ)):
         return Contents(Image.Kind.RAW_GZ, None)
+    if iso.is_one(path):  # before disks: most ISO images can be written to a disk as they are, and then look like one
+        return Contents(Image.Kind.ISO, None)
     if _is_disk(head):
         return Contents(Image.Kind.RAW, path.stat().st_size)
     raise ImageProblem(
         f"{label or path.name} is of no known kind: Dodai takes an ext4 file system, a tar archive packed by zstd, or "
-        "the image of a disk: raw, raw packed by zstd or gzip, or qcow2"
+        "the image of a disk: raw, raw packed by zstd or gzip, or qcow2; or the ISO image of an installer"
     )
 
 

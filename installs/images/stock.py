@@ -9,6 +9,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from installs.images import iso
 from installs.images.intake import digests_of, drivers_folder, image_path, named_digests, store_lock
 from installs.lifecycle import State
 from installs.models import Image, Install
@@ -105,3 +106,4 @@ def _remove_files(digests: set[str]) -> None:
     for digest in digests - named_digests():
         image_path(digest).unlink(missing_ok=True)
         (drivers_folder() / f"{digest}.json.gz").unlink(missing_ok=True)
+        iso.index_path(digest).unlink(missing_ok=True)

@@ -64,6 +64,10 @@ class Work(Protocol):
         """An event of the history; `name` is for those that something asks for later."""
         ...
 
+    def keep(self, **columns: Any) -> None:
+        """Store columns of the install that only this step writes, while the claim is still its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class NetworkBoot:

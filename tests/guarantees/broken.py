@@ -38,7 +38,7 @@ def state_check() -> Iterator[None]:
 
 def grant_once() -> AbstractContextManager[Any]:
     """Whoever asks for the grant is the one it was given to."""
-    return mock.patch.object(grant, "_wrong_boot", return_value="")
+    return mock.patch.object(grant, "wrong_boot", return_value="")
 
 
 def grant_of_live_attempts() -> AbstractContextManager[Any]:

@@ -1,0 +1,3 @@
+DODAI_GIVEN=yes
+DODAI_ANSWERS={{ text | sh }}
+DODAI_BEFORE={{ before | sh }}
