@@ -111,7 +111,7 @@ def _run_jailed(source: Path, raw: Path, size: int) -> None:
     except subprocess.TimeoutExpired as problem:
         raise Refused(f"it could not be converted in {2 * SECONDS} s: {ADVICE}") from problem
     if done.returncode:
-        words = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1][:300]
+        words = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1].rpartition("}': ")[2][:300]
         raise Refused(f"it could not be converted ({words}): it is damaged, or {ADVICE}")
 
 
