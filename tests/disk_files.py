@@ -15,18 +15,19 @@ LINUX = uuid.UUID("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
 
 
 def gpt(mib: int = 12, *, seed: int = 1) -> bytes:
-    """A disk with one partition from 1 MiB to its end but one, with zeros and noise in it by turns."""
+    """A disk with both its tables, one partition from 1 MiB to the end but one, and zeros and noise in it by turns."""
     disk, sectors = bytearray(mib * MIB), mib * MIB // SECTOR
     struct.pack_into("<B3xB3xII", disk, 446, 0, 0xEE, 1, sectors - 1)
     disk[510:512] = b"\x55\xaa"
     table = bytearray(128 * 128)
     struct.pack_into("<16s16sQQ", table, 0, LINUX.bytes_le, uuid.UUID(int=seed).bytes_le, 2048, sectors - 2048 - 1)
-    header = bytearray(92)
-    struct.pack_into("<8sIIIIQQQQ16sQIII", header, 0, b"EFI PART", 0x10000, 92, 0, 0, 1, sectors - 1, 34, sectors - 34,
-                     uuid.UUID(int=seed + 1).bytes_le, 2, 128, 128, zlib.crc32(table))  # fmt: skip
-    struct.pack_into("<I", header, 16, zlib.crc32(header))
-    disk[SECTOR : SECTOR + 92] = header
-    disk[2 * SECTOR : 2 * SECTOR + len(table)] = table
+    for at, other, entries in ((1, sectors - 1, 2), (sectors - 1, 1, sectors - 33)):
+        header = bytearray(92)
+        struct.pack_into("<8sIIIIQQQQ16sQIII", header, 0, b"EFI PART", 0x10000, 92, 0, 0, at, other, 34, sectors - 34,
+                         uuid.UUID(int=seed + 1).bytes_le, entries, 128, 128, zlib.crc32(table))  # fmt: skip
+        struct.pack_into("<I", header, 16, zlib.crc32(header))
+        disk[at * SECTOR : at * SECTOR + 92] = header
+        disk[entries * SECTOR : entries * SECTOR + len(table)] = table
     noise = random.Random(seed)
     for at in range(MIB, (mib - 1) * MIB, MIB):
         disk[at : at + 200_000] = noise.randbytes(100_000) * 2
