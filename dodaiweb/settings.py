@@ -196,6 +196,9 @@ def _count(name: str, otherwise: int) -> int:
 INSTALL_METHODS = [
     "installs.methods.file_tree.FileTree",
     "installs.methods.disk_image.DiskImage",
+    "installs.methods.installer.Kickstart",
+    "installs.methods.installer.Preseed",
+    "installs.methods.installer.Autoinstall",
     "installs.methods.inspect.Inspect",
     *os.environ.get("DODAI_INSTALL_METHODS", "").replace(",", " ").split(),
 ]

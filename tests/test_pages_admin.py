@@ -6,8 +6,9 @@ import pytest
 from django.contrib.admin import ModelAdmin
 from django.urls import reverse
 
+from installs.models import Image
 from machines.models import Bmc, Cluster, Credentials, Machine
-from tests import installing, scenes
+from tests import installer_answers, installing, scenes
 
 
 @pytest.fixture
@@ -126,7 +127,32 @@ def test_the_file_of_an_image_cannot_be_changed(admin):
     html = admin.get(reverse("admin:installs_image_change", args=[image.pk])).content.decode()
     assert image.sha256 in html
     assert 'name="sha256"' not in html
-    assert admin.get(reverse("admin:installs_image_add")).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["preseed", "kickstart", "autoinstall"])
+def test_an_image_of_an_installer_is_entered_by_its_settings(admin, kind):
+    address = f"{reverse('admin:installs_image_add')}?method={kind}"
+    assert "metadata-kernel" in admin.get(address).content.decode()
+    given = {
+        "name": "os", "metadata-kernel": "http://m.example/linux", "metadata-initrd": "http://m.example/initrd",
+        "metadata-answers": installer_answers.TEMPLATES[kind], "metadata-release": "RHEL9",
+        "metadata-variables": f"root_hash: {installer_answers.HASH}", "min_memory_mib": "0",
+        **dict.fromkeys(("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib"), "0"),
+    }  # fmt: skip
+    assert admin.post(address, given).status_code == 302
+    image = Image.objects.get()
+    assert image.method == kind and image.metadata["kernel"] == "http://m.example/linux"
+    assert "canaryhash" not in str(image.metadata) and "canaryhash" not in image.secrets_sealed
+    page = admin.get(reverse("admin:installs_image_change", args=[image.pk])).content.decode()
+    assert "canaryhash" not in page and "secrets.root_hash" in page
+
+
+def test_bad_answers_are_not_stored(admin):
+    given = {"name": "os", "metadata-kernel": "http://m.example/linux", "metadata-initrd": "http://m.example/initrd",
+             "metadata-answers": "d-i passwd/root-password password clear"}  # fmt: skip
+    said = admin.post(f"{reverse('admin:installs_image_add')}?method=preseed", given)
+    assert said.status_code == 200 and "Line 1: A password stands here in clear" in said.content.decode()
+    assert not Image.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["machine", "credentials", "cluster", "vlan", "machinetype", "site", "sighting"])

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from installs import celled, scripts
@@ -50,13 +50,11 @@ class InstallerMethod(DiskMethod):
         except source.NoSource as problem:
             return _later(work, problem)
         except celled.CellProblem as problem:
-            raise StepFailed(
-                _t("The answer file cannot be used: %(why)s") % {"why": problem}, cause="answers"
-            ) from None
+            words = f"The answer file of {install.image.name} cannot be used. {problem}"
+            raise StepFailed(words, cause="answers") from None
         if made.problems:
-            words = _t("The answer file of %(image)s cannot be used. %(why)s")
-            why = {"image": install.image.name, "why": answers.in_words(made.problems)}
-            raise StepFailed(words % why, cause="answers")
+            why = answers.in_words(made.problems)
+            raise StepFailed(f"The answer file of {install.image.name} cannot be used. {why}", cause="answers")
         work.keep(answers_sealed=answers.sealed(made))
         return Next()
 
@@ -95,21 +93,23 @@ class InstallerMethod(DiskMethod):
     def problems(self, machine: Machine, image: Image, disk: Disk | None) -> list[str]:
         found = []
         if not image.metadata.get("kernel") or not image.metadata.get("initrd"):
-            found.append(_t("%(image)s does not say which kernel and initrd to boot: edit it.") % {"image": image.name})
+            found.append(
+                gettext("%(image)s does not say which kernel and initrd to boot: edit it.") % {"image": image.name}
+            )
         for name in ("kernel", "initrd"):
             place = str(image.metadata.get(name, ""))
             if place and "://" not in place and not image.sha256:
-                words = _t("The %(file)s of %(image)s is a path in an ISO, and the image has no ISO: write a URL.")
+                words = gettext("The %(file)s of %(image)s is a path in an ISO, and the image has no ISO: write a URL.")
                 found.append(words % {"file": name, "image": image.name})
         if missing := answers.missing_secrets(image):
-            words = _t("%(image)s has no value for its secret variables %(names)s: edit it.")
+            words = gettext("%(image)s has no value for its secret variables %(names)s: edit it.")
             found.append(words % {"image": image.name, "names": ", ".join(missing)})
         return found
 
     def warnings(self, machine: Machine, image: Image, disk: Disk | None) -> list[str]:
         if SshKey.objects.exists():
             return []
-        return [_t("There is no SSH key: only who knows a password of the answer file can log in.")]
+        return [gettext("There is no SSH key: only who knows a password of the answer file can log in.")]
 
 
 def _later(work: Work, problem: source.NoSource) -> Again:
