@@ -19,6 +19,7 @@ PHASES = {
     "pack": gettext_lazy("Packing the tree"),
     "verify": gettext_lazy("Checking its digest"),
     "check": gettext_lazy("Looking into it"),
+    "convert": gettext_lazy("Converting"),
 }
 
 

@@ -17,7 +17,7 @@ LOOK_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    help = "Take in an image file (ext4, or tar packed by zstd), look at images and imports, retire or delete one."
+    help = "Take in an image file (a file tree, a disk, an ISO), look at images and imports, retire or delete one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
