@@ -15,7 +15,7 @@ from installs.cell.closed import CannotClose, close_in
 from installs.cell.problems import Problem
 from installs.cell.rendering import NotRendered, render
 
-MEMORY_BYTES, CPU_SECONDS = 512 << 20, 5
+MEMORY_BYTES, CPU_SECONDS = 512 << 20, 3
 ISO_CPU_SECONDS = 120
 
 Prepare = Callable[[str, dict[str, Any]], Answers]

@@ -9,14 +9,13 @@ from installs.cell.problems import Problem
 # What stands for the granted disk until the machine knows its name: the link below /dev/disk/by-id, the node in /dev.
 DISK_WORDS = ("@DODAI-DISK@", "@DODAI-DISK-NODE@")
 KERNEL_DISK = re.compile(
-    r"(^|[\s\"'=,])/?(dev/)?((sd|vd|hd|xvd)[a-z]+[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|mmcblk[0-9]+)($|[\s\"',])"
+    r"(?<![A-Za-z0-9_-])((sd|vd|hd|xvd)[a-z]{1,3}[0-9]*|nvme[0-9]+n[0-9]+(p[0-9]+)?|mmcblk[0-9]+)(?![A-Za-z0-9_-])"
 )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """`text` is what the installer reads; `before` is shell that runs once the grant is there; `scripts` are pieces of
-    shell to look at, each with the line it begins at."""
+    """`text` is what the installer reads; `before` is shell that runs once the grant is there."""
 
     text: str
     problems: list[Problem] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """Where each file lies in an ISO image (ECMA-119, with Rock Ridge or Joliet names). The image itself is never unpacked:
 the image server serves ranges of it."""
 
+import _strptime  # noqa: F401 - Python itself loads it late, when this process may open nothing any more
 import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
