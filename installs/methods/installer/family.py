@@ -80,9 +80,8 @@ class InstallerMethod(DiskMethod):
 
     def script(self, plan: dict[str, Any]) -> str:
         return scripts.render(
-            "installer/install.sh", server=plan["provision_url"], token=scripts.TOKEN_PLACEHOLDER, disk=plan["disk"],
-            kind=self.slug,
-        )  # fmt: skip
+            "installer/install.sh", server=plan["provision_url"], token=scripts.TOKEN_PLACEHOLDER, disk=plan["disk"]
+        )
 
     def file(self, name: str, install: Install, boot: NetworkBoot) -> str | None:
         if name not in self.first_files:

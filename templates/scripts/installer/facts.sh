@@ -34,7 +34,8 @@ disk_nodes() {
         name=${block##*/}
         case $name in sr* | fd* | mtd* | loop* | ram* | zram* | *boot[0-9] | *rpmb) continue ;; esac
         node=/dev/$(printf %s "$name" | tr '!' '/')
-        [ -e "$block/device" ] && [ -b "$node" ] || continue
+        [ -e "$block/device" ] || continue
+        [ -b "$node" ] || continue
         line_of "$block/size"
         [ "${REPLY:-0}" -gt 0 ] && echo "$node"
     done

@@ -8,10 +8,11 @@
 #   sh /tmp/dodai phase NAME      how far the installer is
 #   sh /tmp/dodai late ROOT       at its end: keys, and what calls Dodai at the first boot of the system in ROOT
 
+# shellcheck disable=SC2100 # a serial number like DISK-1 is no sum
+
 SERVER={{ server | sh }}
 PLANNED_SERIAL={{ disk.serial | sh }}
 PLANNED_WWN={{ disk.wwn | sh }}
-KIND={{ kind | sh }}
 WORK=/tmp/dodai.d
 RETRY_SECONDS=1800
 
@@ -46,6 +47,7 @@ identify() {
 get_answers() {
     post answers "$WORK/facts.json"
     DODAI_GIVEN=no
+    # shellcheck source=/dev/null
     . "$WORK/answer"
     [ "$DODAI_GIVEN" = yes ] || halt_here "Dodai gives no answers: ${DODAI_REASON:-no reason told}. Nothing was written."
     printf '%s' "$DODAI_ANSWERS" >"$1"
@@ -62,6 +64,7 @@ ask_grant() {
     post grant "$WORK/grant.json"
     cp "$WORK/answer" "$WORK/settings"
     DODAI_GRANTED=no
+    # shellcheck source=/dev/null
     . "$WORK/settings"
     [ "$DODAI_GRANTED" = yes ] || halt_here "Dodai did not grant the installation: ${DODAI_REASON:-no reason told}. Nothing was written."
     find_link
@@ -98,6 +101,7 @@ before_failed() {
 run_before() {
     [ -s "$WORK/before" ] || return 0
     put_disk "$WORK/before"
+    # shellcheck source=/dev/null
     . "$WORK/before" >>"$WORK/before.log" 2>&1 </dev/null
 }
 
@@ -124,6 +128,7 @@ all)
 phase) phase "$2" ;;
 beat) beat ;;
 late)
+    # shellcheck source=/dev/null
     . "$WORK/settings"
     finish "$2"
     ;;

@@ -79,11 +79,11 @@ beat() {
     done
 }
 
-# It outlives what started it, and holds nothing of it open.
+# It outlives what started it, and holds nothing of it open: descriptor 3 leads to debconf in Debian's installer.
 start_beat() {
     if command -v setsid >/dev/null 2>&1; then
-        setsid sh /tmp/dodai beat >/dev/null 2>&1 </dev/null &
+        setsid sh /tmp/dodai beat >/dev/null 2>&1 </dev/null 3>&- &
     else
-        (sh /tmp/dodai beat >/dev/null 2>&1 </dev/null &)
+        (sh /tmp/dodai beat >/dev/null 2>&1 </dev/null 3>&- &)
     fi
 }
