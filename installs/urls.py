@@ -1,6 +1,6 @@
 from django.urls import path
 
-from installs.views import buttons, image_pages, install_list, install_page, notice_pages, wave_pages
+from installs.views import answer_pages, buttons, image_pages, install_list, install_page, notice_pages, wave_pages
 
 urlpatterns = [
     path("machines/<slug:name>/install/", buttons.plan_page, name="plan"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("waves/<int:number>/cancel/", wave_pages.wave_cancel, name="wave_cancel"),
     path("images/", image_pages.images, name="images"),
     path("images/<int:number>/", image_pages.image, name="image"),
+    path("images/<int:number>/answers/", answer_pages.preview, name="image_answers"),
     path("images/<int:number>/retire/", image_pages.retire, name="image_retire"),
     path("images/<int:number>/bring-back/", image_pages.bring_back, name="image_bring_back"),
     path("images/<int:number>/delete/", image_pages.delete, name="image_delete"),

@@ -1,6 +1,8 @@
 """The image server: whole files and ranges by digest or version, and nothing else of the disk."""
 
+import gzip
 import http.client
+import json
 import socket
 import threading
 import time
@@ -50,6 +52,15 @@ def data(tmp_path_factory):
     (folder / "ramdisk" / "lab-1.2_3").mkdir(parents=True)
     (folder / "ramdisk" / "lab-1.2_3" / "vmlinuz").write_bytes(b"kernel")
     (folder / "ramdisk" / "lab-1.2_3" / "manifest.json").write_text("{}")
+    index = {
+        "files": {
+            "casper/vmlinuz": [[100, 50]], "large": [[0, 3 << 20 >> 1], [2_000_000, 560_000]], "empty": [[2048, 0]],
+            "beyond": [[len(CONTENT) - 10, 100]],
+        },
+        "links": {"dists/stable": "casper", "self": "", "round": "round/a", "out": "../keys"},
+    }  # fmt: skip
+    (folder / "image-index").mkdir()
+    (folder / "image-index" / f"{DIGEST}.json.gz").write_bytes(gzip.compress(json.dumps(index).encode()))
     (folder / "keys").mkdir()
     (folder / "keys" / "secret_key").write_text("secret")
     return folder
@@ -138,3 +149,49 @@ def test_a_link_is_not_followed(client, data):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_nothing_can_be_changed(client, method):
     assert client.request(method, f"/image/{DIGEST}").status_code == 405
+
+
+def test_a_file_inside_an_iso_is_sent_out_of_it(client):
+    answer = client.get(f"/tree/{DIGEST}/casper/vmlinuz")
+    assert (answer.status_code, answer.content) == (200, CONTENT[100:150])
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+def test_a_file_of_several_extents_is_one_file(client):
+    whole = CONTENT[: 3 << 20 >> 1] + CONTENT[2_000_000:2_560_000]
+    assert client.get(f"/tree/{DIGEST}/large").content == whole
+    part = client.get(f"/tree/{DIGEST}/large", {"Range": "bytes=1572860-1572870"})
+    assert (part.status_code, part.content) == (206, whole[1572860:1572871])
+    assert part.headers["content-range"] == f"bytes 1572860-1572870/{len(whole)}"
+    assert client.get(f"/tree/{DIGEST}/large", {"Range": f"bytes={len(whole)}-"}).status_code == 416
+    head = client.request("HEAD", f"/tree/{DIGEST}/large")
+    assert (head.headers["content-length"], head.content) == (str(len(whole)), b"")
+
+
+@pytest.mark.parametrize("path", ["dists/stable/vmlinuz", "self/casper/vmlinuz", "//casper//vmlinuz"])
+def test_links_in_a_tree_are_followed_inside_it(client, path):
+    assert client.get(f"/tree/{DIGEST}/{path}").content == CONTENT[100:150]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "casper",
+        "none",
+        "round/x",
+        "out/secret_key",
+        f"../images/{DIGEST}",
+        "..%2fkeys/secret_key",
+        "casper/../../keys",
+    ],
+)
+def test_a_tree_has_nothing_but_its_files(client, path):
+    answer = client.get(f"/tree/{DIGEST}/{path}")
+    assert answer.status_code == 404
+    assert b"secret" not in answer.content
+
+
+def test_an_empty_file_and_an_unknown_image(client):
+    assert client.get(f"/tree/{DIGEST}/empty").content == b""
+    assert client.get(f"/tree/{'cd' * 32}/casper/vmlinuz").status_code == 404

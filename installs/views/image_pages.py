@@ -18,6 +18,7 @@ from dodaiweb.deeds import Deed
 from installs.images import boot_match, contract_words, debian, import_words, imports, stock
 from installs.images.import_form import ImportForm
 from installs.methods import METHODS
+from installs.methods.installer.family import InstallerMethod
 from installs.models import Image, ImageImport, Install
 from machines.lifecycle import State
 from machines.models import Machine
@@ -62,6 +63,7 @@ def image(request: HttpRequest, number: int) -> HttpResponse:
     return render(request, "installs/image.html", {
         "image": found,
         "method": METHODS.get(found.method),
+        "has_answers": isinstance(METHODS.get(found.method), InstallerMethod),
         "report": found.report,
         "problems": [contract_words.words(code) for code in found.report.get("problems", [])],
         "warnings": [contract_words.words(code) for code in found.report.get("warnings", [])],
