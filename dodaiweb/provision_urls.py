@@ -14,6 +14,7 @@ urlpatterns = [
     re_path(r"^file/(?P<token>[^/]+)/(?P<name>[A-Za-z0-9._-]{1,63})$", callbacks.file),
     path("answers", callbacks.ask_answers),
     path("grant", callbacks.ask_grant),
+    path("settings", callbacks.ask_settings),
     re_path(r"^event/(?P<name>[a-z_]{1,31})$", callbacks.event),
     path("first-boot/<str:token>", callbacks.first_boot),
 ]

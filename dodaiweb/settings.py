@@ -196,6 +196,7 @@ def _count(name: str, otherwise: int) -> int:
 INSTALL_METHODS = [
     "installs.methods.file_tree.FileTree",
     "installs.methods.disk_image.DiskImage",
+    "installs.methods.live.Live",
     "installs.methods.installer.Kickstart",
     "installs.methods.installer.Preseed",
     "installs.methods.installer.Autoinstall",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import ending, tokens, untouchable
+from installs import ending, staying, tokens, untouchable
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.methods.base import BootKernel, NetworkBoot
@@ -63,12 +63,13 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         if boot is None or not boot_id:
             return None
         install = Install.objects.select_for_update(of=("self",)).select_related("machine").get(pk=boot.install_id)
-        if install.state not in (State.RUNNING, State.WAITING):
+        if not staying.may_start(install):
             return None
         if boot.boot_id and boot.boot_id != boot_id:
             add_alert(install, "second-claimant", "A second machine used a boot script's address.")
             return None
-        _warn_of_other_boots(install, boot, boot_id)
+        if install.state != State.INSTALLED:
+            _warn_of_other_boots(install, boot, boot_id)
         installer_token = tokens.following(boot.token_hash, boot_id, purpose="installer")
         boot.boot_id, boot.script_at, boot.installer_hash = boot_id, now(), tokens.digest(installer_token)
         boot.save(update_fields=["boot_id", "script_at", "installer_hash"])
@@ -84,7 +85,7 @@ def fetch_file(token: str, name: str) -> str | None:
         .select_related("install__machine", "install__image")
         .first()
     )
-    if boot is None or boot.install.state not in (State.RUNNING, State.WAITING):
+    if boot is None or not staying.may_start(boot.install):
         return None
     install = boot.install
     method = METHODS[install.method]
@@ -98,7 +99,7 @@ def _kernel(machine: Machine, mac: str, address: str | None) -> BootKernel | Non
         )
         install = running.first()
         if install is None:
-            return None
+            return _again(machine, mac, address)
         cause, error = untouchable.why(install.machine)
         if cause:
             if install.granted_at is None:
@@ -122,6 +123,18 @@ def _kernel(machine: Machine, mac: str, address: str | None) -> BootKernel | Non
         if install.state == State.WAITING and install.silence:
             save(install, quiet_until=now() + install.silence)
         return method.kernel(install.plan, NetworkBoot(token, mac, install.plan["provision_url"]))
+
+
+def _again(machine: Machine, mac: str, address: str | None) -> BootKernel | None:
+    """One more boot of what the machine runs from memory."""
+    install = staying.install_of(machine)
+    if install is None or Install.objects.live().filter(machine=machine).exists():
+        return None
+    token = tokens.new()
+    install.boots.create(token_hash=tokens.digest(token), mac=mac, address=address)
+    old = install.boots.order_by("-pk").values_list("pk", flat=True)[BOOTS_KEPT:]
+    install.boots.filter(pk__in=list(old)).delete()
+    return METHODS[install.method].kernel(install.plan, NetworkBoot(token, mac, install.plan["provision_url"]))
 
 
 def _forget_unused_boots(install: Install) -> None:

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from dodaiweb import hello
-from installs import answering, boot, flow, grant, machine_words, scripts, tokens
+from installs import answering, boot, flow, grant, machine_words, scripts, staying, tokens
 from installs.methods.base import BootKernel
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
@@ -122,15 +122,18 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
         disk = facts.parse_disk(raw.get("disk"))
     except (ValueError, RecursionError) as exc:
         return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
-    match grant.ask(claimed, found, disk):
+    return _settings_of(claimed, grant.ask(claimed, found, disk))
+
+
+def _settings_of(boot: Boot, decided: grant.Granted | grant.Refused | grant.Over) -> HttpResponse:
+    match decided:
         case grant.Over():
             return _answer("ended")
         case grant.Refused(reason):
             return text(scripts.render("boot/refused.sh", reason=reason))
         case grant.Granted(first_boot_token):
-            return text(
-                shell_settings(Install.objects.select_related("machine").get(pk=claimed.install_id), first_boot_token)
-            )
+            install = Install.objects.select_related("machine").get(pk=boot.install_id)
+            return text(shell_settings(install, first_boot_token))
 
 
 @for_machines
@@ -152,6 +155,19 @@ def ask_answers(request: HttpRequest) -> HttpResponse:
             return text(scripts.render("boot/refused.sh", reason=reason))
         case answering.Given(given, before):
             return text(scripts.render("boot/answers.sh", text=given, before=before))
+
+
+@for_machines
+def ask_settings(request: HttpRequest) -> HttpResponse:
+    """The settings of a system that runs from memory: what the grant's answer is to one on a disk."""
+    claimed = _installer(request)
+    if claimed is None:
+        return not_found()
+    try:
+        found = facts.parse(facts.load(request.body))
+    except (ValueError, RecursionError) as exc:
+        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
+    return _settings_of(claimed, staying.ask_settings(claimed, found))
 
 
 @for_machines

@@ -99,10 +99,10 @@ def machine_difference(install: Install, facts: Facts) -> tuple[str, str] | None
         return "own-host", own.rstrip(".")
     if fact := binding.changed_fact(install):
         return "plan", f"{fact} changed after the plan was approved"
-    return _identity_difference(machine, facts)
+    return identity_difference(machine, facts)
 
 
-def _identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | None:
+def identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | None:
     if machine.serial and machine.serial != facts.serial:
         return "identity", f"serial number is {facts.serial or 'empty'}, the inventory says {machine.serial}"
     if machine.uuid and not (facts.uuid and identity.same_uuid(machine.uuid, facts.uuid)):

@@ -114,6 +114,13 @@ class Server:
         assert response.status_code == status, response.content
         return response.content.decode()
 
+    def ask_settings(self, *, status: int = 200, **changes: Any) -> str:
+        """What a system that runs from memory is told."""
+        body = json.dumps(facts_of(self.machine, self.boot_id, **changes))
+        response = self.client.post("/settings", body, "application/json", headers=self._headers())
+        assert response.status_code == status, response.content
+        return response.content.decode()
+
     def finish_first_boot(self, granted: str) -> str:
         url = granted.partition("DODAI_FIRST_BOOT_URL=")[2].split()[0].strip("'")
         return self.client.post("/first-boot/" + url.rpartition("/")[2]).json()["result"]

@@ -16,10 +16,11 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
 from installs.images import contract, contract_words, iso, qcow2
-from installs.images.contract import BadImage, Report, disk
+from installs.images.contract import BadImage, Report, disk, squashfs
 from installs.images.contract.disk import DiskReport
 from installs.images.contract.drivers import Drivers
 from installs.images.contract.drivers import save as save_drivers
+from installs.images.contract.squashfs import SquashfsReport
 from installs.images.iso import IsoReport
 from installs.images.kinds import DISKS, Contents, ImageProblem, look_into
 from installs.methods import METHODS
@@ -199,10 +200,12 @@ def store_lock() -> Iterator[None]:
 
 def _checked(
     file: Path, contents: Contents, label: str, told: Told
-) -> tuple[Report | DiskReport | IsoReport, Drivers | None]:  # fmt: skip
+) -> tuple[Report | DiskReport | IsoReport | SquashfsReport, Drivers | None]:  # fmt: skip
     try:
         if contents.kind == Image.Kind.ISO:
             return iso.look_into(file), None
+        if contents.kind == Image.Kind.SQUASHFS:
+            return squashfs.look_into(file), None
         if contents.kind in DISKS:
             return disk.look_into(file, contents.kind, lambda done, total: told("check", done, total)), None
         report, drivers = contract.look_into(file, contents.kind, lambda done, total: told("check", done, total))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from installs.images import iso
-from installs.images.contract import BadImage, disk
+from installs.images.contract import BadImage, disk, squashfs
 from installs.models import Image
 
 EXT4_SUPERBLOCK = 1024  # ext4(5): offset of the superblock, and of fields in it
@@ -36,6 +36,8 @@ def look_into(path: Path, label: str = "") -> Contents:
         if _is_disk(_first_bytes(path, Image.Kind.RAW_ZST)):
             return Contents(Image.Kind.RAW_ZST, None)
         return Contents(Image.Kind.TAR_ZST, _zstd_content_bytes(head))
+    if squashfs.is_one(head):
+        return Contents(Image.Kind.SQUASHFS, path.stat().st_size)
     if head[:2] == GZIP_MAGIC and _is_disk(_first_bytes(path, Image.Kind.RAW_GZ)):
         return Contents(Image.Kind.RAW_GZ, None)
     if iso.is_one(path):  # before disks: most ISO images can be written to a disk as they are, and then look like one
@@ -43,8 +45,8 @@ def look_into(path: Path, label: str = "") -> Contents:
     if _is_disk(head):
         return Contents(Image.Kind.RAW, path.stat().st_size)
     raise ImageProblem(
-        f"{label or path.name} is of no known kind: Dodai takes an ext4 file system, a tar archive packed by zstd, or "
-        "the image of a disk: raw, raw packed by zstd or gzip, or qcow2; or the ISO image of an installer"
+        f"{label or path.name} is of no known kind: Dodai takes an ext4 file system, a tar archive packed by zstd, a "
+        "squashfs, the image of a disk (raw, raw packed by zstd or gzip, or qcow2), or the ISO image of an installer"
     )
 
 

@@ -25,9 +25,7 @@ class RamdiskMethod(InstallMethod):
         return pause
 
     def set_boot(self, work: Work) -> Outcome:
-        persistent = work.machine.boot_order == BootOrder.NETWORK
-        work.power.boot_from(BootDevice.NETWORK, persistent=persistent)
-        _read_back(work, BootDevice.NETWORK)
+        set_network_boot(work, persistent=work.machine.boot_order == BootOrder.NETWORK)
         return Next()
 
     def power_on(self, work: Work) -> Outcome:
@@ -62,6 +60,12 @@ class DiskMethod(RamdiskMethod):
         return not received & {"install", "install_reboot", "installed"}
 
 
+def set_network_boot(work: Work, *, persistent: bool) -> None:
+    """Have the machine start from the network, once or from now on."""
+    work.power.boot_from(BootDevice.NETWORK, persistent=persistent)
+    _read_back(work, BootDevice.NETWORK)
+
+
 def set_disk_boot(work: Work) -> None:
     """Have the machine start from its disk, or, by its boot order, from the network which sends it there."""
     device = BootDevice.NETWORK if work.machine.boot_order == BootOrder.NETWORK else BootDevice.DISK
@@ -93,4 +97,4 @@ def _read_back(work: Work, wanted: BootDevice) -> None:
         work.note(words, name=BOOT_FLAG_LOST)
 
 
-__all__ = ["DiskMethod", "NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot"]
+__all__ = ["DiskMethod", "NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot", "set_network_boot"]

@@ -54,7 +54,8 @@ def grant_of_live_attempts() -> AbstractContextManager[Any]:
 
 def boot_answer_of_live_attempts() -> AbstractContextManager[Any]:
     """A failed attempt still boots the ramdisk."""
-    return mock.patch.object(boot, "State", SimpleNamespace(RUNNING=State.FAILED, WAITING=State.WAITING))
+    states = SimpleNamespace(RUNNING=State.FAILED, WAITING=State.WAITING, INSTALLED=State.INSTALLED)
+    return mock.patch.object(boot, "State", states)
 
 
 def deadlines() -> AbstractContextManager[Any]:
