@@ -121,6 +121,8 @@ class InstallMethod:
     """What it asks of an image beside its file. Its cleaned data, as JSON, is `Image.metadata`."""
     writes_disks: ClassVar[bool] = True
     """Whether the machine has to ask for the write grant. Who writes nothing is granted nothing."""
+    makes_partitions: ClassVar[bool] = False
+    """Whether the sizes of partitions that an image has (root, swap, ...) mean anything to it."""
     stays_on_network: ClassVar[bool] = False
     """Whether network boots lead to its kernel for as long as the machine runs the image, after the install too."""
 

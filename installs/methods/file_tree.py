@@ -23,6 +23,7 @@ class FileTree(DiskMethod):
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
     phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
     kinds = ("ext4", "tar.zst")
+    makes_partitions = True
     milestones = (
         ("power_off", _("Power off")),
         ("power_on", _("Power on")),

@@ -20,7 +20,7 @@ NEVER_UNPACKED = (
 PROGRAMS = (
     "bash blkdiscard blkid blockdev busybox curl dd dmidecode dmsetup e2fsck efibootmgr grub-install grub-mkimage "
     "grub-probe ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount "
-    "openssl parted partprobe resize2fs rsync sfdisk tar tune2fs umount wipefs xfs_growfs zstd"
+    "openssl parted partprobe resize2fs rsync sfdisk tar tee tune2fs umount wipefs xfs_growfs zstd"
 ).split()
 # kmod understands compressed modules and soft dependencies; busybox's applets of these names do not.
 KMOD_NAMES = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")

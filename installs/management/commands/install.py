@@ -48,12 +48,11 @@ class Command(BaseCommand):
 
     def _show(self, made: plan.Plan) -> None:
         disk = made.disk
-        where = (
-            f"{disk} ({disk.model or 'unknown model'}, {disk.size_bytes or 0:,} bytes, last seen as {disk.path})"
-            if disk
-            else "no disk"
-        )
-        self.stdout.write(f"{made.machine}: {made.image} by {made.method}\nwill be wiped: {where}")
+        where = "no disk is written"
+        if disk:
+            seen = f"{disk.model or 'unknown model'}, {disk.size_bytes or 0:,} bytes, last seen as {disk.path}"
+            where = f"will be wiped: {disk} ({seen})"
+        self.stdout.write(f"{made.machine}: {made.image} by {made.method}\n{where}")
         for warning in made.warnings:
             self.stdout.write(f"note: {warning}")
         self.stdout.write(f"plan {made.digest}")
