@@ -107,6 +107,13 @@ def test_answers_are_frozen_for_the_attempt(machine, server, steps) -> None:
     assert install.answers_sealed.startswith("v1.") and "canaryhash" not in install.answers_sealed
 
 
+def test_an_image_without_answers_is_a_problem_of_the_plan(machine) -> None:
+    from installs import plan
+
+    image = installer_answers.make_image("preseed", answers="")
+    assert any("no answer file" in problem for problem in plan.for_install(machine, image).problems)
+
+
 def test_a_missing_secret_is_a_problem_of_the_plan(machine) -> None:
     from installs import plan
 

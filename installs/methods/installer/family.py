@@ -100,6 +100,8 @@ class InstallerMethod(DiskMethod):
             if place and "://" not in place and not image.sha256:
                 words = gettext("The %(file)s of %(image)s is a path in an ISO, and the image has no ISO: write a URL.")
                 found.append(words % {"file": name, "image": image.name})
+        if not image.metadata.get("place") and not str(image.metadata.get("answers", "")).strip():
+            found.append(gettext("%(image)s has no answer file: edit it.") % {"image": image.name})
         if missing := answers.missing_secrets(image):
             words = gettext("%(image)s has no value for its secret variables %(names)s: edit it.")
             found.append(words % {"image": image.name, "names": ", ".join(missing)})
