@@ -55,7 +55,7 @@ def test_a_wrong_digest_leaves_nothing(store, archive):
     assert (stored(store), list((store / "incoming").iterdir()), Image.objects.count()) == ([], [], 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"QFI\xfb" + bytes(5000), bytes(4096), ZSTD])
+@pytest.mark.parametrize("content", [b"", b"hello", b"VMDK" + bytes(5000), bytes(4096), ZSTD])
 def test_an_unknown_kind_is_refused(store, tmp_path, content):
     path = tmp_path / "odd.img"
     path.write_bytes(content)

@@ -4,16 +4,18 @@ import struct
 
 import pytest
 
-from installs import actions, plan
+from installs import actions, plan, scripts
 from installs.images.intake import add_image
 from installs.images.kinds import ImageProblem
 from installs.models import Image, Install
 from machines.models import Machine
 from machines.power import fake
 from tests import installing
+from tests.test_scripts import bash
 
 SUPERBLOCK = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
 NONE = (1 << 64) - 1
+IMAGE = {"url": "http://s/image/x", "sha256": "a" * 64, "size_bytes": 4096, "name": "live"}
 
 
 def squashfs(**changes: int) -> bytes:
@@ -146,6 +148,16 @@ def test_who_writes_disks_gets_its_settings_with_the_grant_only(machine, server,
     assert server.boot()
     server.ask_settings(status=410)
     assert not Install.objects.exclude(first_boot_hash="").exists()
+
+
+def test_a_step_of_a_later_boot_ends_no_more_than_itself(tmp_path):
+    """Some of them become another program (`exec`), as they may beside the script that reports."""
+    whole = scripts.render("live/boot.sh", server="http://s", token="t", image=IMAGE)
+    step = whole[whole.index("step() {") :].partition("\n}\n")[0] + "\n}\n"
+    said = bash(
+        f"AGAIN=yes; LOG={tmp_path}/log; say() {{ :; }}; become() {{ exec true; }}\n{step}step x 0 y become; echo on"
+    )
+    assert said.stdout == "on\n"
 
 
 def test_a_protected_machine_goes_on_with_what_it_runs(running, server):

@@ -42,7 +42,7 @@ ask_settings() {
 step() {
     if [[ $AGAIN == yes ]]; then
         say "$1"
-        "$4" >>"$LOG" 2>&1
+        ("$4") >>"$LOG" 2>&1
         return
     fi
     begin_phase "$1" "$2"
