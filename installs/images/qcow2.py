@@ -9,7 +9,10 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import zstandard
@@ -46,7 +49,7 @@ def is_one(path: Path) -> bool:
 def convert(source: Path, raw: Path, packed: Path, told: Told = lambda done, total: None) -> None:
     """Make `packed`, zstd, by way of the sparse file `raw`. Raises Refused."""
     size = disk_bytes(source)
-    _run_jailed(source, raw, size)
+    _run_jailed(source, raw, size, told)
     _pack(raw, packed, told)
     raw.unlink()
 
@@ -93,7 +96,7 @@ def _check_extensions(head: bytes, version: int) -> None:
         raise Refused("its header is damaged: fetch the file again")
 
 
-def _run_jailed(source: Path, raw: Path, size: int) -> None:
+def _run_jailed(source: Path, raw: Path, size: int, told: Told) -> None:
     """The header of the file may have more to say than was read here; so its words are overruled, too."""
     missing = [name for name in ("qemu-img", "unshare", "prlimit") if not shutil.which(name)]
     if missing:
@@ -103,16 +106,29 @@ def _run_jailed(source: Path, raw: Path, size: int) -> None:
     command = [
         *JAIL, "prlimit", *limits, "qemu-img", "convert", "-q", "-O", "raw", f"json:{json.dumps(opened)}", str(raw),
     ]  # fmt: skip
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=2 * SECONDS, check=False,
-            stdin=subprocess.DEVNULL, env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as problem:
-        raise Refused(f"it could not be converted in {2 * SECONDS} s: {ADVICE}") from problem
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1].rpartition("}': ")[2][:300]
-        raise Refused(f"it could not be converted ({words}): it is damaged, or {ADVICE}")
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    with tempfile.TemporaryFile() as words:
+        jailed = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, env=environment)
+        try:
+            code = _awaited(jailed, raw, size, told)
+        finally:
+            jailed.kill()  # whoever cancelled the import is heard here
+            jailed.wait()
+        words.seek(0)
+        said = words.read(100_000).decode(errors="replace").strip().splitlines()
+    if code:
+        last = (said or [f"code {code}"])[-1].rpartition("}': ")[2][:300]
+        raise Refused(f"it could not be converted ({last}): it is damaged, or {ADVICE}")
+
+
+def _awaited(jailed: "subprocess.Popen[bytes]", raw: Path, size: int, told: Told) -> int:
+    """Its exit code. `told` hears once a second what was written so far, and may raise."""
+    end = time.monotonic() + 2 * SECONDS
+    while time.monotonic() < end:
+        with suppress(subprocess.TimeoutExpired):
+            return jailed.wait(1)
+        told(raw.stat().st_blocks * 512 if raw.exists() else 0, size)
+    raise Refused(f"it could not be converted in {2 * SECONDS} s: {ADVICE}")
 
 
 def _pack(raw: Path, packed: Path, told: Told) -> None:

@@ -276,6 +276,22 @@ def test_the_jail_has_no_network_and_an_end_to_all(tmp_path, plain, monkeypatch)
     assert "hush" not in said
 
 
+def test_whoever_cancels_is_heard_while_it_is_converted(tmp_path, plain, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "qemu-img").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    (folder / "qemu-img").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def cancelled(_done: int, _total: int) -> None:
+        if (tmp_path / "pid").exists():
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        qcow2.convert(plain, tmp_path / "out.raw", tmp_path / "out.zst", cancelled)
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
 def test_without_a_jail_nothing_is_converted(store, plain, monkeypatch):
     monkeypatch.setattr(qcow2, "JAIL", ("false",))
     with pytest.raises(ImageProblem, match="convert it yourself"):
