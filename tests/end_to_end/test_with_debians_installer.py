@@ -97,7 +97,7 @@ image.method""")
 
 
 def test_it_partitions_the_granted_disk(dodai, install) -> None:
-    install.wait_for("phase", "base" if WHOLE else "partition", seconds=TO_PARTITIONING_SECONDS)
+    install.wait_for("phase", "partition", seconds=TO_PARTITIONING_SECONDS)
     granted = dodai.last_install(MACHINE)["granted_at"]
     assert granted, install.story()
 
