@@ -1,8 +1,8 @@
 """Where each file lies in an ISO image (ECMA-119, with Rock Ridge or Joliet names). The image itself is never unpacked:
 the image server serves ranges of it."""
 
-import _strptime  # noqa: F401 - Python itself loads it late, when this process may open nothing any more
 import re
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -14,6 +14,8 @@ from installs.cell.problems import Problem
 MOST_FILES, DEEPEST, LONGEST_PATH = 200_000, 32, 1000
 SECTOR_BYTES = 2048
 GOOD_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+
+time.strptime("2000", "%Y")  # Python loads what this takes late, when this process may open nothing any more
 
 Extents = list[tuple[int, int]]
 
