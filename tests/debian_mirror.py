@@ -263,6 +263,7 @@ def _sign(release: Path, public: Path, keys: Path) -> None:
     _do(*gpg, "--output", public, "--export")
     _do(*gpg, "--output", release.with_name("Release.gpg"), "--armor", "--detach-sign", release)
     _do(*gpg, "--output", release.with_name("InRelease"), "--clearsign", release)
+    _do("gpgconf", "--homedir", keys, "--kill", "gpg-agent")
 
 
 def _initrd(packed: Path, folder: Path) -> Path:
