@@ -1,6 +1,6 @@
 """Debian 13's own installer, unattended, from an ISO image that Dodai serves as a mirror.
 
-Asked for by DODAI_TEST_INSTALLER=partition (some six minutes where processors are emulated), or =whole, to the first boot
+Asked for by DODAI_TEST_INSTALLER=partition (six minutes where processors are emulated), or =whole, to the first boot
 of the installed system (more than a quarter of an hour).
 """
 
