@@ -10,9 +10,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = ROOT / "manage.py"
+SESSION_COOKIE, CSRF_COOKIE = "dodai_session", "dodai_csrf"
 READY = r"^ready: (?P<url>\S+)(?:  user (?P<user>\S+)  password (?P<password>\S+))?$"
 
 
@@ -91,6 +95,16 @@ class Up:
             self.process.send_signal(number)
         return self.finish(seconds=seconds)
 
+    def manage(self, *words: str) -> str:
+        """What a command in another terminal prints, which knows the data folder and nothing else; it must succeed."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("DODAI_", "DJANGO_"))}
+        done = subprocess.run(
+            [sys.executable, str(MANAGE), *words], env=plain | {"DODAI_DATA": str(self.data)}, cwd="/",
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
     def pid_of(self, name: str) -> int:
         """The process of one child, by its name."""
         return next(pid for pid in descendants(self.process.pid) if comm(pid) == name)
@@ -102,6 +116,28 @@ class Up:
         chunk = os.read(self.process.stdout.fileno(), 65536)
         self.output += chunk.decode(errors="replace")
         return bool(chunk)
+
+
+class Pages:
+    """The pages of a real `up`, as whoever the line `ready: ...` names has them in a browser."""
+
+    def __init__(self, ready: re.Match[str]) -> None:
+        self.url, self.session = ready["url"], requests.Session()
+        self.post("/login/", data={"username": ready["user"], "password": ready["password"]})
+        assert SESSION_COOKIE in self.session.cookies, "nobody is logged in"
+
+    def post(self, path: str, **more: Any) -> requests.Response:
+        self.session.get(self.url + "/login/", timeout=20)
+        headers = {"X-CSRFToken": self.session.cookies[CSRF_COOKIE], "Referer": self.url}
+        return self.session.post(self.url + path, headers=headers, timeout=20, **more)
+
+    def import_machines(self, columns: str, *lines: str) -> None:
+        """A file of machines, uploaded, looked at and confirmed."""
+        text = "\n".join((columns, *lines, ""))
+        found = self.post("/inventory/import/", files={"file": ("m.csv", text.encode())})
+        approved = found.text.partition('name="approved" value="')[2].partition('"')[0]
+        assert approved, found.text[-2000:]
+        assert self.post(found.url.removeprefix(self.url), data={"approved": approved}).ok
 
 
 def descendants(pid: int) -> list[int]:
