@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.timezone import now
 
-from installs import scripts
+from installs import scripts, tokens
 from installs.models import Install, SshKey
 from machines.models import Interface
 
@@ -23,6 +23,7 @@ def shell_settings(install: Install, first_boot_token: str) -> str:
             "EPHEMERAL_BYTES": layout["ephemeral"],
             "NETWORK": "\n".join(_network_line(card) for card in install.machine.interfaces.all()),
             "FIRST_BOOT_URL": f"{plan['provision_url']}/first-boot/{first_boot_token}",
+            "SIGN": tokens.sign(tokens.digest(first_boot_token)),
             "TIME": int(now().timestamp()), "TIMEZONE": settings.TIME_ZONE,
             "BOOT_ORDER": plan["boot_order"], "KERNEL_ARGS": _kernel_args(plan),
             "RESTART_ITSELF": "yes" if plan["restarts_itself"] else "no",

@@ -252,6 +252,23 @@ def test_network_is_written_by_mac_for_both_ways(tmp_path: Path) -> None:
     assert "auto /mac/52:54:00:00:00:02=dodai1\niface dodai1 inet static\n" in interfaces
 
 
+@pytest.mark.parametrize("has_server", [True, False])
+def test_an_ssh_server_is_told_the_sign_of_the_attempt(tmp_path: Path, has_server: bool) -> None:
+    (tmp_path / "root/usr/sbin").mkdir(parents=True)
+    (tmp_path / "root/sbin").symlink_to("usr/sbin")
+    if has_server:
+        (tmp_path / "root/usr/sbin/sshd").touch()
+    bash(functions("file_tree/configure.sh", tmp_path) + "DODAI_SIGN=dodai-X_y-7; write_sign")
+    written = tmp_path / "root/etc/ssh/sshd_config.d/00-dodai.conf"
+    assert written.exists() == has_server
+    assert not has_server or "VersionAddendum dodai-X_y-7\n" in written.read_text()
+
+
+def test_the_sign_is_taken_away_with_the_first_boot_call() -> None:
+    text = scripts.render("first_boot.sh", **VALUES)
+    assert "/etc/ssh/sshd_config.d/00-dodai.conf" in text.partition("remove() {")[2].partition("\n}\n")[0]
+
+
 @pytest.mark.parametrize(
     ("files", "kernel", "initrd"),
     [

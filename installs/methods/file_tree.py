@@ -5,14 +5,15 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from installs import scripts
-from installs.methods.base import Next, Outcome, WaitFor, Work
+from installs import scripts, witness
+from installs.methods.base import Again, Next, Outcome, WaitFor, Work
 from installs.methods.ramdisk import RamdiskMethod, restart, set_disk_boot
 
 COPY_SILENCE = timedelta(minutes=3)
 COPY_OVERHEAD = timedelta(minutes=10)
 SLOWEST_BYTES_PER_SECOND = 2_000_000  # slower than any disk or link worth installing over
 FIRST_BOOT_MAY_TAKE = timedelta(minutes=15)
+LOOK_AGAIN = timedelta(seconds=5)
 
 
 class FileTree(RamdiskMethod):
@@ -20,6 +21,7 @@ class FileTree(RamdiskMethod):
     label = _("Copy a file tree")
     steps = ("power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot")
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
+    last_looks = {"first_boot": "second_witness"}
     phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
     milestones = (
         ("power_off", _("Power off")),
@@ -51,6 +53,13 @@ class FileTree(RamdiskMethod):
 
     def first_boot(self, work: Work) -> Outcome:
         return WaitFor(FIRST_BOOT_MAY_TAKE, cap=FIRST_BOOT_MAY_TAKE)
+
+    def second_witness(self, work: Work) -> Outcome:
+        address = witness.look(work.install)
+        if not address:
+            return Again(LOOK_AGAIN)
+        seen = f"The OS of {work.machine.name} answers at {address} with the sign of this install"
+        return Next(note=f"{seen}; its own call never came.")
 
     def boots_ramdisk(self, received: set[str]) -> bool:
         return not received & {"install", "install_reboot", "installed"}

@@ -36,7 +36,8 @@ call_with_bash() {
 
 remove() {
     rm -f "$folder/first-boot.url" "$folder/first-boot" /etc/systemd/system/dodai-first-boot.service \
-        /etc/systemd/system/multi-user.target.wants/dodai-first-boot.service
+        /etc/systemd/system/multi-user.target.wants/dodai-first-boot.service \
+        /etc/ssh/sshd_config.d/00-dodai.conf
 }
 
 pause=1

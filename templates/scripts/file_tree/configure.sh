@@ -191,6 +191,13 @@ WantedBy=multi-user.target
 DODAI_UNIT
 }
 
+# The first line that an SSH server says to anybody then shows this attempt's sign: Dodai knows this OS by it, should
+# its own call be lost. Who was called takes it away again.
+write_sign() {
+    in_tree /usr/sbin/sshd || return 0
+    printf '# Written by Dodai.\nVersionAddendum %s\n' "$DODAI_SIGN" | put 644 /etc/ssh/sshd_config.d/00-dodai.conf
+}
+
 # write_unit NAME: a systemd unit, switched on without running systemctl.
 write_unit() {
     put 644 "/etc/systemd/system/$1.service"
@@ -206,4 +213,5 @@ configure_system() {
     write_fstab
     write_network
     write_first_boot
+    write_sign
 }
