@@ -100,6 +100,7 @@ FORMS = (
     _("%(bmc)s cannot do this while the machine is in its present power state"),
     _("%(bmc)s cannot be reached: %(why)s"),
     _("%(bmc)s: the call ended without an answer"),
+    _("this process stood still for so long that others may have gone on: nothing was sent"),
     _("%(name)s has no power driver: choose one in the inventory"),
     _("%(name)s has no BMC address: enter it in the inventory"),
     _("%(name)s is off, there is nothing to reset"),

@@ -222,6 +222,23 @@ def test_a_word_that_comes_during_the_last_look(guarantee: Callable[..., Tally],
         assert (ended.state, bool(ended.confirmed_at)) == ("installed", True)
 
 
+def test_a_word_during_the_last_look_counts_though_nobody_works_until_its_end(
+    guarantee: Callable[..., Tally], begun
+) -> None:
+    with guarantee("T17", LATE).trial():
+        schedule = begun()
+        until_the_last_look(schedule)
+        schedule.room.work_and_stop(1, dies=False)
+        schedule.room.machines[0].is_unheard = False
+        schedule.machine_goes_on(n=0, times=1)
+        schedule.room.clock.go_on((newest(schedule).deadline - schedule.room.clock.wall).total_seconds())
+        schedule.room.watch()
+        schedule.oracle.check()
+        assert (newest(schedule).state, bool(newest(schedule).confirmed_at)) == ("installed", True)
+        schedule.room.wake(0)
+        schedule.oracle.check()
+
+
 def test_a_word_in_the_pause_between_two_looks_ends_it_at_once(guarantee: Callable[..., Tally], begun) -> None:
     with guarantee("T17", LATE).trial():
         schedule = begun()
