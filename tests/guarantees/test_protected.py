@@ -334,6 +334,7 @@ HARMLESS_PAGES = {
 }  # fmt: skip
 HARMLESS_COMMANDS = {
     "reads": "dhcp-config tftp-files doctor messages image images metrics-token bmc machines",
+    "seals stored secrets again": "rotate-key",
     "keeps the listed processes, or tests": "up web provision test lab prepare ramdisk import_images poll_power unlock",
     "ends an install": "cancel",
 }
