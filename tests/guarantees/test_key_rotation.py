@@ -1,5 +1,6 @@
 """T36: the key of stored secrets is replaced while it is used, and the command that does it is killed anywhere."""
 
+import errno
 import inspect
 import multiprocessing
 import os
@@ -243,6 +244,12 @@ def test_a_host_that_only_has_the_old_key_is_stopped(data, settings, tmp_path):
     settings.DATA = old
     with pytest.raises(keys.KeyProblem, match="put the right key file back"):
         key_proof.check()
+
+
+def test_a_folder_that_cannot_be_written_is_named(data, monkeypatch):
+    monkeypatch.setattr(os, "link", mock.Mock(side_effect=OSError(errno.EROFS, "Read-only file system", "keys/x")))
+    with pytest.raises(CommandError, match=r"keys/x: Read-only file system\. .* run this again"):
+        rotate()
 
 
 def test_two_rotations_at_once_are_one(data):

@@ -30,6 +30,8 @@ class Command(KeyedCommand):
             self._tell(rotation.rotate(patience=timedelta() if options["drop_now"] else rotation.PATIENCE))
         except (rotation.Unfinished, keys.KeyProblem) as exc:
             raise CommandError(str(exc)) from exc
+        except OSError as exc:
+            raise CommandError(f"{exc.filename}: {exc.strerror}. Every key has its file; run this again.") from exc
 
     def _tell(self, progress: rotation.Progress) -> None:
         self.stdout.write(f"{progress.sealed_again} values were sealed again; field_key is the new key.")
