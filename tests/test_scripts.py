@@ -84,11 +84,17 @@ def test_the_token_is_on_no_command_line() -> None:
     assert lines[0].startswith("printf ")  # a builtin of bash: no process shows it
 
 
+def of_lib(*names: str) -> str:
+    """These functions of lib.sh, as they are."""
+    text = scripts.render("file_tree/install.sh", **VALUES)
+    return "".join(text[text.index(f"\n{name}() {{") :].split("\n}\n")[0] + "\n}\n" for name in names)
+
+
 def functions(template: str, tmp_path: Path) -> str:
     """A template's functions, with reports of failure printed instead of posted."""
-    text = scripts.render(template, **VALUES)
+    text = of_lib("take_status", "pause_of") + scripts.render(template, **VALUES)
     return f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; ROOT={tmp_path}/root; mkdir -p $ROOT
-        say() {{ :; }}; fail() {{ echo "FAIL $1: $2"; exit 3; }}
+        LONGEST_PAUSE=60; say() {{ :; }}; fail() {{ echo "FAIL $1: $2"; exit 3; }}
         PLANNED_SERIAL=DISK-1 PLANNED_WWN= IMAGE_NAME=tiny IMAGE_LABEL=tiny IMAGE_UNPACKED_BYTES=14106624\n{text}\n"""
 
 
@@ -295,8 +301,7 @@ def test_kernel_arguments_cannot_carry_grub_commands(tmp_path: Path, arguments: 
 
 def new_log_calls(tmp_path: Path, steps: str) -> str:
     """What is posted of a log, each post in angle brackets, by the two functions that send it."""
-    text = scripts.render("file_tree/install.sh", **VALUES)
-    own = "".join(text[text.index(name) :].split("\n}\n")[0] + "\n}\n" for name in ("send_new_log() {", "send_log() {"))
+    own = of_lib("send_new_log", "send_log")
     script = f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; : >"$LOG"; answer=200; unsent=
         exec {{log_reader}}<"$LOG"
         call() {{ http_status=$answer; [[ $answer != 200 ]] || printf '<%s>' "$(<"$2")"; }}
