@@ -246,7 +246,8 @@ def test_a_real_dhcp_server_is_heard_and_told_what_ipxe_gets(tmp_path, settings,
     call_command("dhcp-config", server, network=boot_network.NETWORK, stdout=lines)
     with boot_network.network(tmp_path / "net") as net:
         other = net.add_other_server()
-        net.serve_dhcp(lines.getvalue().replace("/srv/tftp", str(tmp_path)), log="ours")
+        call_command("tftp-files", str(tmp_path / "tftp"), stdout=io.StringIO())
+        net.serve_dhcp(lines.getvalue().replace("/srv/tftp", str(tmp_path / "tftp")), log="ours")
         boot_network.wait_for(lambda: "DHCP" in net.log("ours"), "dnsmasq")
         command = (net if same_computer else other).inside(sys.executable, "-c", ASK)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
