@@ -42,7 +42,7 @@ of_headers() {
 # pause_of SECONDS WANTED: the first, or as many as the server wants, within a limit.
 pause_of() {
     case $2 in
-    '' | *[!0-9]* | ??????*) echo "$1" ;;
+    '' | 0* | *[!0-9]* | ??????*) echo "$1" ;;
     *) echo $(($2 <= $1 ? $1 : $2 < longest_pause ? $2 : longest_pause)) ;;
     esac
 }
