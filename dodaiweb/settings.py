@@ -211,6 +211,7 @@ HOUR_INSTALLS = _count("DODAI_HOUR_INSTALLS", 50)
 # Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
 OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]
 
+LOGINS_KEPT_DAYS = _count("DODAI_LOGINS_KEPT_DAYS", 365)  # who logged in, and who failed to
 NOTICES_KEPT_DAYS = _count("DODAI_NOTICES_KEPT_DAYS", 90)  # delivered ones; the watchdog takes older ones away
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20

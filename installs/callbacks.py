@@ -67,7 +67,7 @@ def say_hello(request: HttpRequest, nonce: str) -> HttpResponse:
 @for_machines
 def ipxe(request: HttpRequest) -> HttpResponse:
     if "mac" not in request.GET:
-        return text(scripts.render("boot/who.ipxe"))
+        return text(scripts.render("boot/who.ipxe", base=""))
     return _boot_answer(request, request.GET["mac"], "ipxe")
 
 

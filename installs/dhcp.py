@@ -1,11 +1,13 @@
-"""The lines that a DHCP server needs so that machines find Dodai."""
+"""What DHCP and TFTP servers need so that machines find Dodai, and their own disk when Dodai is away."""
 
 import ipaddress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dodaiweb import durable
 from installs import scripts
 
 SERVERS = {
@@ -16,6 +18,10 @@ SERVERS = {
 }
 SMALLEST = 8  # addresses: half of them are given out
 TFTP_ROOT = "/srv/tftp"
+IPXE_FOLDER = Path("/usr/lib/ipxe")  # of Debian's package ipxe
+LOADERS = ("undionly.kpxe", "snponly.efi")
+SCRIPT = "dodai.ipxe"
+"""What iPXE starts with. From TFTP, not from Dodai: iPXE waits for ever for a script that DHCP names by an HTTP URL."""
 
 
 class BadNetwork(ValueError):
@@ -42,13 +48,31 @@ def likely_network(url: str) -> str:
     return "" if address.is_loopback else str(ipaddress.IPv4Network(f"{address}/24", strict=False))
 
 
+def unreachable(url: str) -> str:
+    """What to say of a URL that only this computer can reach; "" for others."""
+    if urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        return ""
+    return f"note: no machine can reach {url}: start Dodai with --provision-host, or set DODAI_PROVISION_URL"
+
+
 def lines(
     server: str, *, url: str, network: ipaddress.IPv4Network, tftp_server: str = "", tftp_root: str = TFTP_ROOT
 ) -> str:
     """`url` is the provisioning listener's, as machines reach it; without `tftp_server` that is its host."""
     return scripts.render(
         f"dhcp/{server}",
-        url=f"{url}/boot.ipxe", network=network.network_address, prefix=network.prefixlen, netmask=network.netmask,
+        script=SCRIPT, network=network.network_address, prefix=network.prefixlen, netmask=network.netmask,
         first=network[network.num_addresses // 2], last=network[-2],
         tftp_server=tftp_server or urlsplit(url).hostname or "", tftp_root=tftp_root,
     ).rstrip()  # fmt: skip
+
+
+def put_tftp_files(folder: Path, *, url: str) -> list[Path]:
+    """iPXE, and the script that asks Dodai at `url`, for a TFTP server. Returns the files; raises OSError."""
+    contents = {name: (IPXE_FOLDER / name).read_bytes() for name in LOADERS}
+    contents[SCRIPT] = scripts.render("boot/who.ipxe", base=f"{url}/").encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        durable.write(folder / name, content)
+        (folder / name).chmod(0o644)  # TFTP servers read only what everybody may
+    return [folder / name for name in contents]

@@ -10,7 +10,7 @@ from installs import lifecycle, untouchable
 from installs.claim import Claim, ClaimLost
 from installs.lifecycle import State
 from installs.methods import METHODS
-from installs.models import Event, Install, Notice
+from installs.models import Event, Install, Notice, add_event, count_repeat
 from installs.notices import outbox
 from installs.rows import change, lock, ring, save
 from machines import lifecycle as machine_lifecycle
@@ -55,7 +55,7 @@ def finish(install: Install) -> None:
     said = install.events.filter(kind=Event.Kind.MACHINE, name="installed").first()
     change(
         install, "finish", ended_at=now(), confirmed_at=said.at if said else None, give_up_at=None, look_again_at=None,
-        owner="", lease_until=None, phase="", operator_task="",
+        owner="", lease_until=None, phase="", operator_task="", silence=None, quiet_until=None,
     )  # fmt: skip
     outbox.note_end(install, Notice.Kind.INSTALLED)
     machine = _release(install)
@@ -99,14 +99,25 @@ def end(claim: Claim) -> None:
     _look_again(claim)
 
 
-def receive_late(install: Install, name: str) -> str:
+def receive_late(install: Install, name: str, *, address: str | None = None) -> str:
     """An ended install's machine speaks: only the OS's own call still tells something. The row is locked."""
     if name != "installed":
         return "ended"
     if install.state == State.INSTALLED:
-        return "duplicate"
+        return _confirm(install, address)
     if not install.os_seen_late:
         save(install, os_seen_late=True)
+    return "late"
+
+
+def _confirm(install: Install, address: str | None) -> str:
+    """The call of an OS that was known by its second witness only, or once more. It moves nothing else."""
+    earlier = install.events.filter(kind=Event.Kind.MACHINE, name="installed").first()
+    if earlier:
+        count_repeat(earlier)
+        return "duplicate"
+    said = add_event(install, Event.Kind.MACHINE, "installed", address=address)
+    save(install, confirmed_at=said.at)
     return "late"
 
 

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 STEP_CAP = timedelta(minutes=5)
 POWER_TRIES = 5
 FIRST_PAUSE = timedelta(seconds=2)
+LAST_LOOK = timedelta(seconds=40)  # two workers may die in it, and a third one still looks
 PARALLEL_INSTALLS = 40  # at a site; more wait in the queue and are told their place
 
 
@@ -86,9 +87,9 @@ def receive(
     with transaction.atomic():
         install = lock(install_id)
         if install.state in lifecycle.ENDED:
-            return ending.receive_late(install, name)
+            return ending.receive_late(install, name, address=address)
         if install.state == State.STOPPING:
-            return ending.receive_late(install, name)
+            return ending.receive_late(install, name, address=address)
         if boot_id is not None and not may_speak(install, boot_id):
             return "ended"
         if name == "install_reboot" and install.granted_boot_id != boot_id:
@@ -101,9 +102,40 @@ def receive(
         passed = _step_after_events(install) > (METHODS[install.method].step_after(name) or 0)
         add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {})
         _heard(install)
-        if install.state == State.WAITING and install.awaited:
-            _go_on_if_said(install)
+        if install.state == State.WAITING:
+            go_on_if_said(install)
         return "late" if passed else "applied"
+
+
+def go_on_if_said(install: Install) -> bool:
+    """Leave the present step if the machine has already said what ends it, or something later. The row is locked."""
+    target = _step_after_events(install)
+    if target <= install.step or install.state not in (State.RUNNING, State.WAITING):
+        return False
+    if install.state == State.WAITING:
+        change(install, "resume", awaited="", silence=None, quiet_until=None, operator_task="")
+    _go_to(install, METHODS[install.method], target)
+    return True
+
+
+def look_once_more(install: Install) -> bool:
+    """A wait was in vain: have a worker look whether its end has come all the same. The row is locked.
+
+    False if there is nothing to look for, or that time is over too.
+    """
+    method = METHODS[install.method]
+    if install.state != State.WAITING or not install.awaited or method.steps[install.step] not in method.last_looks:
+        return False
+    moment = now()
+    change(install, "resume", awaited="", quiet_until=None, look_again_at=moment, give_up_at=moment + LAST_LOOK)
+    ring()
+    return True
+
+
+def may_take(install: Install) -> timedelta:
+    """How long the present step may take, where it waits for no word of the machine."""
+    method = METHODS[install.method]
+    return LAST_LOOK if method.steps[install.step] in method.last_looks else STEP_CAP
 
 
 def _claim() -> Claim | None:
@@ -133,7 +165,8 @@ def _work_on(claim: Claim) -> None:
     try:
         _refuse_untouchable(install)
         # Talks to hardware, so no lock is held: the machine's calls must get in meanwhile.
-        outcome = method.run(method.steps[install.step], claim)
+        step = method.steps[install.step]
+        outcome = method.run(method.last_looks.get(step, step), claim)
     except ClaimLost:
         raise
     except StepFailed as exc:
@@ -165,22 +198,16 @@ def _store(claim: Claim, method: InstallMethod, outcome: Outcome | StepFailed) -
         match outcome:
             case StepFailed():
                 ending.stop_locked(install, cause=outcome.cause, error=str(outcome))
-            case Next():
+            case Next(note):
                 save(install, **free)
+                if note:
+                    add_event(install, Event.Kind.NOTE, "note", text=note)
                 _go_to(install, method, max(install.step + 1, _step_after_events(install)))
             case WaitFor():
                 raise AssertionError(f"{method.slug}: a step that waits stands in `waits` and has no effect")
             case Again(after):
                 save(install, **free)
                 change(install, "wait", awaited="", look_again_at=now() + after, tries=claim.install.tries)
-
-
-def _go_on_if_said(install: Install) -> None:
-    """End the present wait if the machine has already said what is awaited, or something later."""
-    target = _step_after_events(install)
-    if target > install.step:
-        change(install, "resume", awaited="", silence=None, quiet_until=None, operator_task="")
-        _go_to(install, METHODS[install.method], target)
 
 
 def _go_to(install: Install, method: InstallMethod, step: int) -> None:
@@ -205,7 +232,7 @@ def _wait(install: Install, method: InstallMethod) -> None:
                 install, "wait", awaited=method.waits[step], silence=silence, quiet_until=moment + silence,
                 give_up_at=moment + cap, waits_since=moment,
             )  # fmt: skip
-            _go_on_if_said(install)
+            go_on_if_said(install)
         case other:
             raise AssertionError(f"{method.slug}: step {step} must wait, it returned {other}")
 

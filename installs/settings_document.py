@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.timezone import now
 
-from installs import scripts
+from installs import scripts, tokens
 from installs.models import Install, SshKey
 from machines.models import Interface, Machine
 
@@ -13,10 +13,12 @@ from machines.models import Interface, Machine
 def document(install: Install, first_boot_token: str) -> dict[str, Any]:
     """What an installed OS is told, whatever installs it. Secret: the first-boot URL speaks for the machine.
 
-    `network` is a list of `mac`, `address` ("" is DHCP, else with its prefix), `gateway` and `dns`, a list.
+    `network` is a list of `mac`, `address` ("" is DHCP, else with its prefix), `gateway` and `dns`, a list; `sign` is
+    what the OS's SSH server shows until the OS has called (see `witness`).
     """
     first_boot_url = f"{install.plan['provision_url']}/first-boot/{first_boot_token}"
-    return document_of(install.machine, install.plan) | {"first_boot_url": first_boot_url}
+    sign = tokens.sign(tokens.digest(first_boot_token))
+    return document_of(install.machine, install.plan) | {"first_boot_url": first_boot_url, "sign": sign}
 
 
 def document_of(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def shell_settings(install: Install, first_boot_token: str) -> str:
             "EPHEMERAL_BYTES": layout["ephemeral"],
             "NETWORK": "\n".join(_network_line(card) for card in told["network"]),
             "FIRST_BOOT_URL": told["first_boot_url"],
+            "SIGN": told["sign"],
             "TIME": int(now().timestamp()), "TIMEZONE": told["timezone"],
             "BOOT_ORDER": plan["boot_order"], "KERNEL_ARGS": told["kernel_args"],
             "RESTART_ITSELF": "yes" if plan["restarts_itself"] else "no",

@@ -104,7 +104,7 @@ def _length(install: Install, column: str) -> timedelta:
         return timedelta()
     if install.state == State.STOPPING:
         return ending.STOPPING_MAY_TAKE
-    return value - install.waits_since if install.awaited and install.waits_since else flow.STEP_CAP
+    return value - install.waits_since if install.awaited and install.waits_since else flow.may_take(install)
 
 
 def _tell_of_gap(last: Beat, slept: timedelta) -> None:
@@ -130,20 +130,28 @@ def _free_claims_of_the_dead() -> None:
 def _give_up(install_id: int) -> None:
     with transaction.atomic():
         install = lock(install_id)
-        if Install.objects.overdue().filter(pk=install_id).exists():
+        if not Install.objects.overdue().filter(pk=install_id).exists():
+            return
+        if not (flow.go_on_if_said(install) or flow.look_once_more(install)):
             ending.stop_locked(install, cause=_overdue_cause(install), error=_overdue_words(install))
 
 
 def _overdue_cause(install: Install) -> str:
     return {"install": "no-netboot", "inspected": "no-netboot", "installed": "no-first-boot"}.get(
-        install.awaited, "silent"
+        _awaited(install), "silent"
     )
+
+
+def _awaited(install: Install) -> str:
+    """What its step waits for; also where a last look for it goes on."""
+    method = METHODS[install.method]
+    return install.awaited or method.waits.get(method.steps[install.step], "")
 
 
 def _overdue_words(install: Install) -> str:
     name = install.machine.name
     silent = f" for {install.silence.total_seconds() / 60:.0f} min" if install.silence else ""
-    match install.awaited:
+    match _awaited(install):
         case "install" | "inspected" if install.boots.exists():
             return f"{name} booted the ramdisk, which then said nothing{silent}: look at its console. {UNTOUCHED}"
         case "install" | "inspected" if install.events.filter(name=BOOT_FLAG_LOST).exists():

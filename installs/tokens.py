@@ -4,7 +4,9 @@ boot       in the script's URL; gives the script and nothing else
 installer  in the script; speaks for one kernel boot of one attempt
 first-boot in the installed OS; says `installed` and nothing else
 
-The boot token is random. The other two follow from it, so that who asks again, because the answer was lost or was
+The sign is no token: it gives nothing. The installed OS shows it to everybody, so that it is known: see `witness`.
+
+The boot token is random. The others follow from it, so that who asks again, because the answer was lost or was
 long under way, is told the same: with a new one each time, the request that came last would void what it had been told.
 """
 
@@ -26,6 +28,12 @@ def following(boot_hash: str, boot_id: str, *, purpose: str) -> str:
     """The token for `purpose` of the kernel boot that used the boot token with this hash; only this Dodai can tell."""
     bits = salted_hmac(f"dodai.tokens.{purpose}", f"{boot_hash} {boot_id}", algorithm="sha256").digest()
     return urlsafe_b64encode(bits).decode().rstrip("=")
+
+
+def sign(first_boot_hash: str) -> str:
+    """What the OS of the attempt with this first-boot token shows: 128 bits, of which nobody else can know."""
+    bits = salted_hmac("dodai.tokens.sign", first_boot_hash, algorithm="sha256").digest()[:16]
+    return "dodai-" + urlsafe_b64encode(bits).decode().rstrip("=")
 
 
 def digest(token: str) -> str:

@@ -65,8 +65,17 @@ def short_words(install: Install, marks: Sequence[Mark], *, now: datetime) -> st
 
 def done_label(install: Install) -> str:
     """`Installed`, or the method's own word for its end."""
+    if is_unconfirmed(install):
+        return _("Installed, not confirmed")
     method = METHODS.get(install.method)
     return _(method.done_label) if method else str(State.INSTALLED.label)
+
+
+def is_unconfirmed(install: Install) -> bool:
+    """Whether its OS was seen, but has not called as its method expects."""
+    method = METHODS.get(install.method)
+    is_to_call = method is not None and "installed" in method.waits.values()
+    return is_to_call and install.state == State.INSTALLED and install.confirmed_at is None
 
 
 STATE_EVENTS = {
@@ -112,6 +121,8 @@ def _stopping(install: Install) -> Words:
 
 def _installed(install: Install) -> Words:
     took = duration(install.ended_at - install.queued_at if install.ended_at else None)
+    if is_unconfirmed(install):
+        return Words(done_label(install), _("in %(time)s; the OS answers, but has not called itself") % {"time": took})
     if not install.confirmed_at:
         return Words(done_label(install), _("in %(time)s") % {"time": took})
     values = {"time": took, "called": clock(install.confirmed_at)}

@@ -28,6 +28,7 @@ class Monitor:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._greeted = asyncio.get_running_loop().create_future()
         self._writer: asyncio.StreamWriter | None = None
+        self._is_over = False
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self, ours: socket.socket) -> None:
@@ -42,7 +43,7 @@ class Monitor:
 
     async def execute(self, command: str, **arguments: object) -> Any:
         """The command's return value. Raises LabError with QEMU's own words, or when no answer comes in time."""
-        if self._writer is None:
+        if self._writer is None or self._is_over:
             raise LabError("QEMU's monitor is not open")
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -81,7 +82,8 @@ class Monitor:
                 answer.set_result(message.get("return"))
 
     def _abandon(self) -> None:
-        """Nobody waits for the answers of a QEMU that has ended."""
+        """Nobody waits for the answers of a QEMU that has ended, now or later."""
+        self._is_over = True
         for answer in (self._greeted, *self._waiting.values()):
             if not answer.done():
                 answer.set_exception(LabError("QEMU ended"))

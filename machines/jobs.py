@@ -1,6 +1,8 @@
 """What workers do for machines. A job carries nothing: it looks for what is due."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from machines import actions, bmc_test, doorbell, own_hosts
 from machines.models import Machine, PowerCommand
 from machines.power import driver_for
 from machines.power.base import Power, PowerDriver, PowerError, PowerRefused
+from machines.power.child import only_for
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,19 @@ def run_power_commands() -> None:
     if command is None:
         return
     try:
+        _work_on(command)
+    except TakenOver:
+        logger.info("%s: power %s was taken over", command.machine.name, command.action)
+
+
+def ring_for_due() -> None:
+    """Have a worker look again at power commands whose time has come."""
+    if _due().exists():
+        doorbell.ring(actions.JOB)
+
+
+def _work_on(command: PowerCommand) -> None:
+    try:
         bmc = getattr(command.machine, "bmc", None)
         if bmc is None:
             raise PowerRefused(f"{command.machine.name} has no power driver: choose one in the inventory")
@@ -42,7 +58,7 @@ def run_power_commands() -> None:
         else:
             _carry_out(command, driver_for(bmc.endpoint()))
     except TakenOver:
-        logger.info("%s: power %s was taken over", command.machine.name, command.action)
+        raise
     except PowerError as exc:
         _end(command, PowerCommand.State.FAILED, str(exc))
     except DatabaseError:
@@ -51,12 +67,6 @@ def run_power_commands() -> None:
         logger.exception("%s: power %s", command.machine.name, command.action)
         words = f"a fault in Dodai itself ({type(exc).__name__}): see the worker's log"
         _end(command, PowerCommand.State.FAILED, words)
-
-
-def ring_for_due() -> None:
-    """Have a worker look again at power commands whose time has come."""
-    if _due().exists():
-        doorbell.ring(actions.JOB)
 
 
 def _due() -> QuerySet[PowerCommand]:
@@ -80,21 +90,21 @@ def _claim() -> PowerCommand | None:
 
 
 def _carry_out(command: PowerCommand, power: PowerDriver) -> None:
-    _renew(command)
-    match command.action:
-        case "status":
-            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
-        case "on":
-            power.on()
-            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
-        case "off":
-            power.off()
-            _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
-        case "reset":
-            power.reset()
-            _end(command, PowerCommand.State.DONE, "reset")
-        case "soft":
-            _shut_down(command, power)
+    with _renewed(command):
+        match command.action:
+            case "status":
+                _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+            case "on":
+                power.on()
+                _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+            case "off":
+                power.off()
+                _end(command, PowerCommand.State.DONE, f"power is {_read(command, power)}")
+            case "reset":
+                power.reset()
+                _end(command, PowerCommand.State.DONE, "reset")
+            case "soft":
+                _shut_down(command, power)
 
 
 def _shut_down(command: PowerCommand, power: PowerDriver) -> None:
@@ -107,9 +117,17 @@ def _shut_down(command: PowerCommand, power: PowerDriver) -> None:
         power.soft_off()
         command.hard_at = now() + SOFT_MAY_TAKE
     elif _is_late(command):
-        _renew(command)
-        power.off()
+        with _renewed(command):
+            power.off()
     _store(command, again_at=now() + LOOK_AGAIN, lease_until=None, hard_at=command.hard_at)
+
+
+@contextmanager
+def _renewed(command: PowerCommand) -> Iterator[None]:
+    """For as long as the lease lasts: what a worker was about to send that froze for longer than that never leaves."""
+    with only_for(LEASE.total_seconds()):
+        _renew(command)
+        yield
 
 
 def _renew(command: PowerCommand) -> None:

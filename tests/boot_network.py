@@ -1,6 +1,7 @@
 """A network of its own with real DHCP servers, where virtual machines boot by their firmware's own PXE. Needs root."""
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import socket
@@ -9,17 +10,21 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import needs
+from lab.namespace import CLONE_NEWNET
 
 ROOT = Path(__file__).parent.parent
 SERVER, OTHER_SERVER, NETWORK, PORT = "10.9.0.1", "10.9.0.254", "10.9.0.0/24", 8001
 URL = f"http://{SERVER}:{PORT}"
 IPV4, TFTP_PORT = b"\x08\x00", 69
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
+EFI_GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c").bytes_le
 IPXE_OPTIONS = {175: 224, 77: 225}
 """By these iPXE tells itself apart (its own, user class); what they become means nothing to anybody."""
 
@@ -60,6 +65,24 @@ class Network:
             f"--dhcp-leasefile={self.folder / log}.leases", "--user=root", "--log-facility=-", "--log-dhcp", log=log,
         )  # fmt: skip
 
+    def advertise(self) -> None:
+        """Router advertisements that route nothing: iPXE waits for one, 13 s at a time."""
+        self.run("ip address add fd00:d0da:1ab::1/64 dev br0 nodad")
+        lines = "port=0\nenable-ra\ndhcp-range=fd00:d0da:1ab::,ra-only\nra-param=br0,10,0\n"
+        self.serve_dhcp(lines, log="routes")
+
+    def listen(self, port: int) -> socket.socket:
+        """A listening socket in here: it belongs to the namespace that it was made in, whoever uses it."""
+
+        def make() -> socket.socket:
+            with open(f"/proc/{self.holder.pid}/ns/net") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "entering a network namespace")
+            return socket.create_server((SERVER, port))
+
+        with ThreadPoolExecutor(max_workers=1) as pool:  # a namespace is a property of the thread that entered it
+            return pool.submit(make).result()
+
     def add_other_server(self) -> "Network":
         """Another computer on the bridge, for a DHCP server that is not ours."""
         other = Network(self.folder, _hold())
@@ -76,18 +99,20 @@ class Network:
         self.run(f"ip tuntap add {name} mode tap")
         self.run(f"ip link set {name} master br0 up")
 
-    def boot(self, firmware: str, mac: str) -> None:
-        """A machine without a disk that boots by PXE: OVMF's own, or QEMU's ROM passed off as a network card's."""
+    def boot(self, firmware: str, mac: str, *, disk: str = "") -> None:
+        """A machine that boots by PXE, OVMF's own or QEMU's ROM passed off as a network card's, and then from `disk`
+        (QEMU's words for a drive), if it has one."""
         tap = f"tap-{firmware}"
         self.add_tap(tap)
         cable, card = f"tap,id=net0,ifname={tap},script=no,downscript=no", "virtio-net-pci,netdev=net0,bootindex=1"
         machine = ["-machine", "pc,graphics=off"]
         if firmware == "uefi":
-            card += ",romfile="
+            card, variables = "virtio-net-pci,netdev=net0,addr=2,romfile=", self.folder / "variables.fd"
+            variables.write_bytes(network_first(needs.OVMF_VARS.read_bytes(), mac))
             machine = [
                 "-machine", "q35,graphics=off", "-drive", f"if=pflash,format=raw,readonly=on,file={needs.OVMF_CODE}",
-                "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no", "-snapshot",
-                "-drive", f"if=pflash,format=raw,file={needs.OVMF_VARS}",
+                "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no",
+                "-drive", f"if=pflash,format=raw,file={variables}",
             ]  # fmt: skip
         else:
             path = self.folder / "bios.socket"
@@ -98,7 +123,8 @@ class Network:
             str(needs.program("qemu-system-x86_64")), "-nodefaults", "-no-user-config", "-display", "none",
             "-accel", "tcg,tb-size=128", "-cpu", "max,la57=off", "-m", "256", "-boot", "strict=on", *machine,
             "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
-            "-netdev", cable, "-device", f"{card},mac={mac}", "-serial", f"file:{self.folder}/{firmware}.console",
+            "-netdev", cable, "-device", f"{card},mac={mac}", *_drive(disk, firmware),
+            "-serial", f"file:{self.folder}/{firmware}.console",
             log=firmware,
         )  # fmt: skip
 
@@ -118,6 +144,36 @@ def network(folder: Path) -> Iterator[Network]:
         for process in reversed([found.holder, *found.started]):
             process.kill()
             process.wait(timeout=10)
+
+
+def _drive(words: str, firmware: str) -> list[str]:
+    place = ",bootindex=2" if firmware == "bios" else ""  # OVMF keeps the order in its variables
+    return ["-drive", f"if=none,id=disk,{words}", "-device", f"virtio-blk-pci,drive=disk{place}"] if words else []
+
+
+def network_first(variables: bytes, mac: str) -> bytes:
+    """OVMF's empty variables with a boot order: PXE of the card in PCI slot 2; all else that it finds comes after.
+
+    Told by `bootindex`, OVMF tries that card's HTTP boot and IPv6 for minutes before it goes on to the disk.
+    """
+    card = bytes.fromhex(mac.replace(":", "")).ljust(32, b"\0") + b"\1"
+    path = (  # UEFI 2.10, 10.3: PciRoot(0)/Pci(2,0)/MAC/IPv4, each with type, subtype and length
+        bytes.fromhex("02010c00 d041030a 00000000 01010600 0002 030b2500") + card
+        + bytes.fromhex("030c1b00") + bytes(23) + bytes.fromhex("7fff0400")
+    )  # fmt: skip
+    option = struct.pack("<IH", 1, len(path)) + "PXE\0".encode("utf-16-le") + path
+    start = int.from_bytes(variables[48:50], "little") + 28  # the header of the volume, and that of the store in it
+    added = _variable("Boot0000", option)
+    added += _variable("BootOrder", b"\0\0")
+    return variables[:start] + added + variables[start + len(added) :]
+
+
+def _variable(name: str, value: bytes) -> bytes:
+    """A variable as EDK2 keeps it (MdeModulePkg/Include/Guid/VariableFormat.h): there for boot services and the OS."""
+    label = f"{name}\0".encode("utf-16-le")
+    head = struct.pack("<HBBIQ16sIII", 0x55AA, 0x3F, 0, 7, 0, b"", 0, len(label), len(value))
+    whole = head + EFI_GLOBAL + label + value
+    return whole + b"\xff" * (-len(whole) % 4)
 
 
 def _hold() -> "subprocess.Popen[bytes]":

@@ -3,12 +3,24 @@
 import base64
 import json
 import logging
+import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from dodaiweb import keys
+
+SEALED = (  # table, column, purpose
+    ("machines_bmc", "password_sealed", "bmc password"),
+    ("machines_credentials", "password_sealed", "bmc password"),
+    ("installs_noticetarget", "secret_sealed", "notice secret"),
+)
 
 
 def spellings(secret: str) -> set[bytes]:
@@ -86,6 +98,25 @@ def in_tables() -> dict[str, bytes]:
     models = [model for model in apps.get_models(include_auto_created=True) if model._meta.managed]
     return {f"table {model._meta.db_table}": serializers.serialize("json", model._base_manager.all()).encode()
             for model in models}  # fmt: skip
+
+
+def of_folder(data: Path) -> dict[str, str]:
+    """The keys in a data folder, and what its SQLite database has sealed with them."""
+    secrets = {f"keys/{path.name}": path.read_text().strip() for path in (data / "keys").glob("*")}
+    with suppress(sqlite3.OperationalError, keys.KeyProblem):  # ended before it had tables, or its keys were taken away
+        with closing(sqlite3.connect(f"file:{data / 'dodai.sqlite3'}?mode=ro", uri=True, timeout=5)) as database:
+            secrets.update(_unsealed(database, keys._ring(data)))
+    return secrets
+
+
+def _unsealed(database: sqlite3.Connection, ring: dict[str, bytes]) -> Iterator[tuple[str, str]]:
+    for table, column, purpose in SEALED:
+        for number, sealed in database.execute(f"SELECT id, {column} FROM {table} WHERE {column} <> ''"):  # noqa: S608
+            name, _, body = sealed.removeprefix("v2.").partition(".")
+            raw = base64.urlsafe_b64decode(body)
+            with suppress(InvalidTag, KeyError):
+                plain = AESGCM(ring[name]).decrypt(raw[: keys.NONCE_BYTES], raw[keys.NONCE_BYTES :], purpose.encode())
+                yield f"{purpose} {number}", plain.decode()
 
 
 def in_processes(pids: Iterable[int]) -> dict[str, bytes]:

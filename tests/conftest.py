@@ -34,10 +34,13 @@ for name in ("DODAI_REDIS_URL", "DODAI_PROVISION_URL", "DODAI_IMAGE_URL", "DODAI
 TESTS = Path(__file__).parent
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 
+    from tests.leaks import Leaks
+
     _ = settings.DATABASES  # pytest-django sets Django up only where the settings are loaded
+    config.pluginmanager.register(Leaks(DATA))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

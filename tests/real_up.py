@@ -10,9 +10,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests import canaries
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = ROOT / "manage.py"
+SESSION_COOKIE, CSRF_COOKIE = "dodai_session", "dodai_csrf"
 READY = r"^ready: (?P<url>\S+)(?:  user (?P<user>\S+)  password (?P<password>\S+))?$"
 
 
@@ -29,6 +35,11 @@ def free_ports() -> tuple[int, int]:
             return pages.getsockname()[1], provision.getsockname()[1]
 
 
+def plain_environment() -> dict[str, str]:
+    """This one's, without what only the tests told themselves."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DODAI_", "DJANGO_"))}
+
+
 @dataclass
 class Up:
     """One run of `up`. As a context it is stopped at the end, whatever happened."""
@@ -37,11 +48,11 @@ class Up:
     options: tuple[str, ...] = ("--no-lab",)
     ports: tuple[int, int] = field(default_factory=free_ports)
     output: str = ""
+    seen: dict[str, bytes] = field(default_factory=dict)  # command lines and environments at its ends
 
     def __enter__(self) -> "Up":
         command = [sys.executable, str(MANAGE), "up", "--data", str(self.data), *self.options]
         command += ["--port", str(self.ports[0]), "--provision-port", str(self.ports[1])]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DODAI_")}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             command,
@@ -49,7 +60,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env=environment,
+            env=plain_environment(),
         )
         assert self.process.stdout
         os.set_blocking(self.process.stdout.fileno(), False)
@@ -57,11 +68,13 @@ class Up:
         self._selector.register(self.process.stdout, selectors.EVENT_READ)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self.stop(signal.SIGKILL)
         self._selector.close()
         if self.process.stdout:
             self.process.stdout.close()
+        if kind is None:
+            assert leaks(self.data, self.output, self.seen) == []
 
     def wait_for(self, pattern: str, *, seconds: float = 40) -> re.Match[str]:
         """The first match of `pattern` in what it has printed. Raises AssertionError with its words if none comes."""
@@ -88,8 +101,18 @@ class Up:
     def stop(self, number: int = signal.SIGINT, *, seconds: float = 20) -> int:
         """Send it a signal and wait for its end; its exit code."""
         if self.process.poll() is None:
+            self.seen |= canaries.in_processes(descendants(self.process.pid))
             self.process.send_signal(number)
         return self.finish(seconds=seconds)
+
+    def manage(self, *words: str) -> str:
+        """What a command in another terminal prints, which knows the data folder and nothing else; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, str(MANAGE), *words], env=plain_environment() | {"DODAI_DATA": str(self.data)}, cwd="/",
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
 
     def pid_of(self, name: str) -> int:
         """The process of one child, by its name."""
@@ -102,6 +125,36 @@ class Up:
         chunk = os.read(self.process.stdout.fileno(), 65536)
         self.output += chunk.decode(errors="replace")
         return bool(chunk)
+
+
+def leaks(data: Path, output: str, seen: dict[str, bytes]) -> list[str]:
+    """Which secrets of a run stand in its output or in `seen`. The first password is told once, in its line."""
+    told = [match["password"] for match in re.finditer(READY, output, re.MULTILINE) if match["password"]]
+    secrets = {**canaries.of_folder(data), **{f"password {number}": word for number, word in enumerate(told)}}
+    words = re.sub(READY, "", output, flags=re.MULTILINE)
+    return canaries.found(secrets, {"its output": words.encode(errors="replace"), **seen})
+
+
+class Pages:
+    """The pages of a real `up`, as whoever the line `ready: ...` names has them in a browser."""
+
+    def __init__(self, ready: re.Match[str]) -> None:
+        self.url, self.session = ready["url"], requests.Session()
+        self.post("/login/", data={"username": ready["user"], "password": ready["password"]})
+        assert SESSION_COOKIE in self.session.cookies, "nobody is logged in"
+
+    def post(self, path: str, **more: Any) -> requests.Response:
+        self.session.get(self.url + "/login/", timeout=20)
+        headers = {"X-CSRFToken": self.session.cookies[CSRF_COOKIE], "Referer": self.url}
+        return self.session.post(self.url + path, headers=headers, timeout=20, **more)
+
+    def import_machines(self, columns: str, *lines: str) -> None:
+        """A file of machines, uploaded, looked at and confirmed."""
+        text = "\n".join((columns, *lines, ""))
+        found = self.post("/inventory/import/", files={"file": ("m.csv", text.encode())})
+        approved = found.text.partition('name="approved" value="')[2].partition('"')[0]
+        assert approved, found.text[-2000:]
+        assert self.post(found.url.removeprefix(self.url), data={"approved": approved}).ok
 
 
 def descendants(pid: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from unittest import mock
 
 from django.contrib.auth import get_user_model
@@ -10,6 +11,7 @@ from django.test import override_settings
 from django.test.client import ClientHandler
 from django.utils.timezone import now
 
+from dodaiweb import keys
 from installs import actions, flow
 from installs.models import Event, Image, Install
 from machines import actions as machine_actions
@@ -48,6 +50,12 @@ def server_of(machine: Machine) -> installing.Server:
         handler.load_middleware()
     server.client.handler = handler
     return server
+
+
+def other_keys(data: Path) -> Path:
+    """`data`, as a data folder with keys of its own."""
+    keys.ensure(data, database_exists=False)
+    return data
 
 
 def named_ramdisk():

@@ -39,6 +39,10 @@ def environment(tmp_path_factory) -> dict[str, str]:
         check=True,
         timeout=120,
     )
+    subprocess.run(
+        [sys.executable, "-m", "django", "tftp-files", tftp_of(names)], env=os.environ | names, cwd=ROOT, check=True,
+        timeout=60,
+    )  # fmt: skip
     return names
 
 
@@ -62,11 +66,15 @@ def networks(environment, tmp_path_factory):
 def printed(environment: dict[str, str], server: str) -> str:
     command = [sys.executable, "-m", "django", "dhcp-config", server, "--network", NETWORK]
     done = subprocess.run(
-        [*command, "--tftp-root", str(needs.IPXE_FOLDER)], env=os.environ | environment, cwd=ROOT, check=True,
+        [*command, "--tftp-root", tftp_of(environment)], env=os.environ | environment, cwd=ROOT, check=True,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stderr == "", "no warning is printed for a URL that machines can reach"
     return done.stdout
+
+
+def tftp_of(environment: dict[str, str]) -> str:
+    return f"{environment['DODAI_DATA']}/tftp"
 
 
 def platform_seen(data: str, mac: str) -> str | None:
@@ -88,7 +96,8 @@ def test_the_printed_lines_bring_a_machine_to_dodai(networks, environment, mode,
         console = (here.folder / f"{firmware}.console").read_text(errors="replace")[-2000:]
         raise AssertionError(f"{exc}\n{here.log('ours')[-6000:]}\n{console}\n{here.log(firmware)}") from exc
     assert seen == PLATFORMS[firmware]
-    assert f"sent {needs.IPXE_FOLDER}/{LOADERS[firmware]}" in here.log("ours"), "by TFTP, as network cards must"
+    for name in (LOADERS[firmware], "dodai.ipxe"):
+        assert f"sent {tftp_of(environment)}/{name}" in here.log("ours"), "by TFTP, as network cards must"
     if mode == "proxy":
         assert mac in here.log("other"), "its address came from the other server"
 

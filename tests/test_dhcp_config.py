@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from django.core.management import CommandError, call_command
 
+from installs import dhcp
 from lab import needs
 
 
@@ -46,9 +47,34 @@ def test_kea_gets_json_with_the_network():
 @pytest.mark.parametrize("server", ["dnsmasq-proxy", "dnsmasq", "kea", "isc"])
 def test_every_server_sends_ipxe_to_dodai_and_uefi_to_snponly(server):
     text = lines_for(server)
-    assert "http://127.0.0.1:8001/boot.ipxe" in text
+    assert "dodai.ipxe" in text
     assert "snponly.efi" in text
     assert "undionly.kpxe" in text
+
+
+def test_what_a_tftp_server_needs_is_put_into_its_folder(tmp_path):
+    if not dhcp.IPXE_FOLDER.is_dir():
+        pytest.skip("ipxe is not installed")
+    out = io.StringIO()
+    call_command("tftp-files", str(tmp_path / "tftp"), stdout=out, stderr=io.StringIO())
+    found = {path.name: path for path in (tmp_path / "tftp").iterdir()}
+    assert set(found) == {"undionly.kpxe", "snponly.efi", "dodai.ipxe"}
+    assert "boot.ipxe?mac=${netX/mac:hexhyp}" in found["dodai.ipxe"].read_text()
+    assert "http://127.0.0.1:8001/boot.ipxe" in found["dodai.ipxe"].read_text()
+    assert {path.stat().st_mode & 0o777 for path in found.values()} == {0o644}, "as TFTP servers want it"
+    assert out.getvalue().split() == [str(found[name]) for name in ("undionly.kpxe", "snponly.efi", "dodai.ipxe")]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "tftp").write_text("a file")
+    with pytest.raises(CommandError, match="tftp: "):
+        call_command("tftp-files", str(tmp_path / "tftp"), stdout=io.StringIO(), stderr=io.StringIO())
+
+
+def test_missing_ipxe_is_named_with_its_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(dhcp, "IPXE_FOLDER", tmp_path / "none")
+    with pytest.raises(CommandError, match="apt-get install ipxe"):
+        call_command("tftp-files", str(tmp_path), stdout=io.StringIO(), stderr=io.StringIO())
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/24", "x", "10.0.0.0/30"])

@@ -16,12 +16,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils.timezone import now
 
-from dodaiweb import checkups, doctor
+from dodaiweb import checkups, doctor, valkey
 from dodaiweb.doctor import checks, dhcp_probe, host, network, service, words
 from dodaiweb.doctor.dhcp_probe import Offer
 from lab import needs
 from machines.models import Beat, Bmc, Checkup, Site
 from tests import boot_network, installing, scenes
+from tests.real_up import free_ports
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,37 @@ def test_a_queue_without_workers_and_no_queue(settings):
     assert codes(service.queue) == {"queue-away"}
 
 
+@pytest.mark.parametrize(
+    ("options", "code"), [([], "queue-open"), (["--requirepass", "c0mplicated"], "queue-closed")], ids=["open", "shut"]
+)
+def test_a_queue_that_everybody_can_reach(settings, tmp_path, options, code):
+    port = free_ports()[0]
+    command = list(valkey.command(tmp_path / "v.sock"))
+    command[command.index("--port") + 1] = str(port)
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as server:
+        url = f"redis://{':c0mplicated@' * bool(options)}127.0.0.1:{port}/0"
+        try:
+            valkey.wait(url, seconds=20)
+            settings.RQ_QUEUES = {"default": {**settings.RQ_QUEUES["default"], "URL": url}}
+            (found,) = service.queue_is_private()
+        finally:
+            server.terminate()
+    assert found.code == code
+    assert "c0mplicated" not in str(found)
+
+
+def test_the_queue_on_a_socket_is_open_to_nobody_else(settings):
+    assert codes(service.queue_is_private) == {"queue-closed"}
+    socket = settings.DATA / "run" / "valkey.sock"
+    socket.chmod(0o666)
+    try:
+        assert codes(service.queue_is_private) == {"queue-open"}
+    finally:
+        socket.chmod(0o600)
+    settings.RQ_QUEUES = {"default": {**settings.RQ_QUEUES["default"], "URL": "unix:///nowhere.sock"}}
+    assert codes(service.queue_is_private) == set()
+
+
 def test_a_watchdog_that_stands_still():
     assert codes(service.processes) == {"watchdog-late"}
     Beat.objects.create(name="watchdog", at=now())
@@ -116,7 +148,7 @@ def test_how_pages_are_served(settings):
     assert codes(service.serving) == set()
 
 
-def test_keys_that_others_can_read_or_that_do_not_fit(monkeypatch):
+def test_keys_that_others_can_read_or_that_do_not_fit(monkeypatch, tmp_path):
     assert codes(host.key_files) == {"keys-right"}
     path = settings.DATA / "keys" / "field_key"
     path.chmod(0o640)
@@ -124,7 +156,7 @@ def test_keys_that_others_can_read_or_that_do_not_fit(monkeypatch):
         assert codes(host.key_files) == {"keys-open"}
     finally:
         path.chmod(0o600)
-    monkeypatch.setattr("dodaiweb.keys._field_key", lambda: b"x" * 32)
+    monkeypatch.setattr(settings, "DATA", scenes.other_keys(tmp_path))
     assert codes(host.key_files) == {"keys-wrong"}
 
 
@@ -214,7 +246,8 @@ def test_a_real_dhcp_server_is_heard_and_told_what_ipxe_gets(tmp_path, settings,
     call_command("dhcp-config", server, network=boot_network.NETWORK, stdout=lines)
     with boot_network.network(tmp_path / "net") as net:
         other = net.add_other_server()
-        net.serve_dhcp(lines.getvalue().replace("/srv/tftp", str(tmp_path)), log="ours")
+        call_command("tftp-files", str(tmp_path / "tftp"), stdout=io.StringIO())
+        net.serve_dhcp(lines.getvalue().replace("/srv/tftp", str(tmp_path / "tftp")), log="ours")
         boot_network.wait_for(lambda: "DHCP" in net.log("ours"), "dnsmasq")
         command = (net if same_computer else other).inside(sys.executable, "-c", ASK)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -3,13 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from axes.models import AccessAttempt
+from axes.models import AccessAttempt, AccessLog
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 from django.utils.timezone import now
 
-from dodaiweb import access
+from dodaiweb import access, forgetting
 from dodaiweb.views import login
+from installs.management.commands.watchdog import Command as Watchdog
+from machines.models import InventoryUpload
 from tests import scenes
 
 PASSWORD = "secret-for-tests"
@@ -132,3 +135,34 @@ def test_the_log_says_who_was_locked_and_from_where_and_no_password(client, ada,
     assert "ada" in caplog.text
     assert "192.0.2.1" in caplog.text
     assert "nearly-my-password" not in caplog.text
+
+
+def test_logins_and_sessions_are_forgotten_after_a_while(client, ada, settings):
+    attempt(client, user="bob")
+    attempt(client, password=PASSWORD)
+    for model in (AccessLog, AccessAttempt):
+        model.objects.update(attempt_time=now() - timedelta(days=300))
+    assert forgetting.forget_old() == 0
+    settings.LOGINS_KEPT_DAYS = 200
+    assert forgetting.forget_old() == 2
+    assert not AccessLog.objects.exists() and not AccessAttempt.objects.exists()
+    assert client.get("/").status_code == 200, "a session that goes on is none of the old ones"
+    Session.objects.update(expire_date=now() - timedelta(seconds=1))
+    assert forgetting.forget_old() == 1
+
+
+def test_old_logins_are_forgotten_a_part_at_a_time(db, monkeypatch):
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    AccessLog.objects.bulk_create([AccessLog(username=f"u{number}") for number in range(3)])
+    AccessLog.objects.update(attempt_time=now() - timedelta(days=400))
+    assert [forgetting.forget_old() for _ in range(3)] == [2, 1, 0]
+
+
+def test_the_watchdog_forgets_them(db):
+    AccessLog.objects.create(username="ada")
+    AccessLog.objects.update(attempt_time=now() - timedelta(days=400))
+    InventoryUpload.objects.create(key="k", by="ada", file_name="m.csv", created_at=now() - timedelta(hours=1))
+    watchdog = Watchdog()
+    watchdog._seldom_at = 0
+    watchdog._turn()
+    assert not AccessLog.objects.exists() and not InventoryUpload.objects.exists()

@@ -7,7 +7,8 @@ from django.db.models import F
 from django.urls import reverse
 
 from installs import actions, leaving
-from installs.models import Event, Install
+from installs.models import Event, Install, Notice
+from installs.notices.words import payload_of, subject_of
 from machines.models import Machine, Site
 from tests import installing, scenes
 from tests.test_pages_content import text_of
@@ -29,6 +30,21 @@ def test_a_part_that_takes_much_longer_than_usual_is_said_to_be_late(operator):
     assert "later than usual" in shown(operator, install)
     html = operator.get(f"/installs/{install.pk}/").content.decode()
     assert '<li data-s="running" class="late">' in html
+
+
+def test_an_install_whose_os_was_only_seen_says_so_everywhere(operator):
+    install = scenes.installed(installing.make_machine(), installing.make_image("debian-12"))
+    words, payload = "Installed, not confirmed", payload_of(install, Notice.Kind.INSTALLED)
+    pages = [f"/installs/{install.pk}/", "/installs/", reverse("machine", args=[install.machine.name])]
+    assert not any(words in text_of(operator.get(page)) for page in pages)
+    assert subject_of(payload) == "Dodai: node1 is installed with debian-12"
+    Install.objects.update(confirmed_at=None)
+    install.refresh_from_db()
+    assert [page for page in pages if words not in text_of(operator.get(page))] == []
+    assert "the OS answers, but has not called itself" in shown(operator, install)
+    assert "(not confirmed:" in subject_of(payload_of(install, Notice.Kind.INSTALLED))
+    Install.objects.update(state="failed")
+    assert words not in shown(operator, install)
 
 
 def begun(machine: Machine) -> Install:

@@ -86,11 +86,17 @@ def test_the_token_is_on_no_command_line() -> None:
     assert lines[0].startswith("printf ")  # a builtin of bash: no process shows it
 
 
+def of_lib(*names: str) -> str:
+    """These functions of lib.sh, as they are."""
+    text = scripts.render("file_tree/install.sh", **VALUES)
+    return "".join(text[text.index(f"\n{name}() {{") :].split("\n}\n")[0] + "\n}\n" for name in names)
+
+
 def functions(template: str, tmp_path: Path) -> str:
     """A template's functions, with reports of failure printed instead of posted."""
-    text = scripts.render(template, **VALUES)
+    text = of_lib("take_status", "pause_of") + scripts.render(template, **VALUES)
     return f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; ROOT={tmp_path}/root; mkdir -p $ROOT
-        say() {{ :; }}; fail() {{ echo "FAIL $1: $2"; exit 3; }}
+        LONGEST_PAUSE=60; say() {{ :; }}; fail() {{ echo "FAIL $1: $2"; exit 3; }}
         PLANNED_SERIAL=DISK-1 PLANNED_WWN= IMAGE_NAME=tiny IMAGE_LABEL=tiny IMAGE_UNPACKED_BYTES=14106624\n{text}\n"""
 
 
@@ -254,6 +260,23 @@ def test_network_is_written_by_mac_for_both_ways(tmp_path: Path) -> None:
     assert "auto /mac/52:54:00:00:00:02=dodai1\niface dodai1 inet static\n" in interfaces
 
 
+@pytest.mark.parametrize("has_server", [True, False])
+def test_an_ssh_server_is_told_the_sign_of_the_attempt(tmp_path: Path, has_server: bool) -> None:
+    (tmp_path / "root/usr/sbin").mkdir(parents=True)
+    (tmp_path / "root/sbin").symlink_to("usr/sbin")
+    if has_server:
+        (tmp_path / "root/usr/sbin/sshd").touch()
+    bash(functions("file_tree/configure.sh", tmp_path) + "DODAI_SIGN=dodai-X_y-7; write_sign")
+    written = tmp_path / "root/etc/ssh/sshd_config.d/00-dodai.conf"
+    assert written.exists() == has_server
+    assert not has_server or "VersionAddendum dodai-X_y-7\n" in written.read_text()
+
+
+def test_the_sign_is_taken_away_with_the_first_boot_call() -> None:
+    text = scripts.render("first_boot.sh", **VALUES)
+    assert "/etc/ssh/sshd_config.d/00-dodai.conf" in text.partition("remove() {")[2].partition("\n}\n")[0]
+
+
 @pytest.mark.parametrize(
     ("files", "kernel", "initrd"),
     [
@@ -280,8 +303,7 @@ def test_kernel_arguments_cannot_carry_grub_commands(tmp_path: Path, arguments: 
 
 def new_log_calls(tmp_path: Path, steps: str) -> str:
     """What is posted of a log, each post in angle brackets, by the two functions that send it."""
-    text = scripts.render("file_tree/install.sh", **VALUES)
-    own = "".join(text[text.index(name) :].split("\n}\n")[0] + "\n}\n" for name in ("send_new_log() {", "send_log() {"))
+    own = of_lib("send_new_log", "send_log")
     script = f"""set -Eeuo pipefail; WORK={tmp_path}; LOG={tmp_path}/log; : >"$LOG"; answer=200; unsent=
         exec {{log_reader}}<"$LOG"
         call() {{ http_status=$answer; [[ $answer != 200 ]] || printf '<%s>' "$(<"$2")"; }}

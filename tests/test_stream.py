@@ -15,7 +15,7 @@ from installs import scripts
 from installs.images.contract import disk as contract
 from tests import disk_files
 from tests.disk_files import MIB
-from tests.test_scripts import VALUES
+from tests.test_scripts import VALUES, of_lib
 
 WHOLE = disk_files.gpt(8)
 KINDS = ("raw", "raw.zst", "raw.gz")
@@ -95,9 +95,9 @@ class Machine:
         samples = contract.Samples()
         for at in range(0, len(WHOLE), MIB):
             samples.take(at, WHOLE[at : at + MIB])
-        text, lines = scripts.render("disk_image/stream.sh"), "\n".join(f"{at} {sha}" for at, sha in samples.kept)
+        text, lines = of_lib("take_status", "pause_of") + scripts.render("disk_image/stream.sh"), "\n".join(f"{at} {sha}" for at, sha in samples.kept)
         script = f"""set -Eeuo pipefail; WORK={self.folder}; LOG=$WORK/log; DISK=$WORK/disk; readonly MIB={MIB}
-            RETRY_SECONDS=5 IMAGE_NAME=tiny IMAGE_KIND={kind} IMAGE_URL={files.url} IMAGE_BYTES={len(known)}
+            LONGEST_PAUSE=60 RETRY_SECONDS=5 IMAGE_NAME=tiny IMAGE_KIND={kind} IMAGE_URL={files.url} IMAGE_BYTES={len(known)}
             IMAGE_SHA256={hashlib.sha256(known).hexdigest()} IMAGE_UNPACKED_BYTES={len(WHOLE)}
             SAMPLE_BYTES={contract.SAMPLE_BYTES} SAMPLES='{lines}'
             fail() {{ echo "FAIL $1: $2" | tee "$WORK/failure"; exit 3; }}

@@ -2,13 +2,14 @@
 
 import fcntl
 import os
+import re
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-SERVER_PORT, CLIENT_PORT, PXE_PORT = 67, 68, 4011
+SERVER_PORT, CLIENT_PORT, PXE_PORT, TFTP_PORT = 67, 68, 4011, 69
 SIOCGIFADDR, SIOCGIFNETMASK, SIOCGIFFLAGS = 0x8915, 0x891B, 0x8913  # linux/sockios.h
 IFF_UP, IFF_BROADCAST, IFF_LOOPBACK = 0x1, 0x2, 0x8
 DISCOVER, REQUEST = 1, 3
@@ -16,6 +17,8 @@ COOKIE = b"\x63\x82\x53\x63"
 BROADCAST_FLAG = 0x8000
 WAITS_SECONDS = (2.0, 4.0)  # servers first try by ping, for up to 3 s, whether the address is free
 PXE_SECONDS = 1.0
+TFTP_TRIES = 2
+ASKED_URL = re.compile(rb"https?://[!-~]+?/boot\.ipxe(?=[?\s])")
 UEFI_X64 = b"\x00\x07"  # RFC 4578, 2.1
 WANTED = bytes((1, 3, 6, 43, 54, 60, 66, 67, 175))
 NAMES_HELD_BACK = ("veth", "docker", "br-", "virbr", "vnet")
@@ -65,7 +68,8 @@ def interfaces() -> list[Interface]:
 def both(interface: Interface) -> tuple[list[Offer], list[Offer]]:
     """Who answers firmware, and what the same servers answer iPXE: one after the other, as servers do one at a time."""
     plain = offers(interface)
-    return plain, offers(interface, as_ipxe=True, enough=len(plain)) if plain else []
+    as_ipxe = offers(interface, as_ipxe=True, enough=len(plain)) if plain else []
+    return plain, [_followed(offer) for offer in as_ipxe]
 
 
 def offers(interface: Interface, *, as_ipxe: bool = False, enough: int | None = None) -> list[Offer]:
@@ -93,6 +97,28 @@ def _broadcast(interface: str, *, as_ipxe: bool, enough: int | None) -> list[Off
                     if enough is not None and len(found) >= enough:
                         return list(found.values())
     return list(found.values())
+
+
+def _followed(offer: Offer) -> Offer:
+    """Where a script from TFTP sends iPXE stands for the script; unchanged where there is none to be read."""
+    if not offer.boot_file.endswith(".ipxe") or "://" in offer.boot_file:
+        return offer
+    url = ASKED_URL.search(_first_block(offer.next_server or offer.server, offer.boot_file))
+    return replace(offer, boot_file=url[0].decode()) if url else offer
+
+
+def _first_block(server: str, name: str) -> bytes:
+    """The beginning of a file, by TFTP (RFC 1350); empty if it does not come."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            for _ in range(TFTP_TRIES):
+                asking.sendto(b"\0\x01" + name.encode() + b"\0octet\0", (server, TFTP_PORT))
+                for packet, sender in _heard(asking, PXE_SECONDS):
+                    if sender == server and packet[:4] == b"\0\x03\0\x01":
+                        return packet[4:]
+        except OSError:
+            pass
+    return b""
 
 
 def _asked_for_pxe(offer: Offer, interface: Interface, *, as_ipxe: bool) -> Offer:

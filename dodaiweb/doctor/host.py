@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from dodaiweb import keys
+from dodaiweb import keys, rotation
 from dodaiweb.doctor import Finding
 from installs import ramdisk
 from installs.models import Image
@@ -59,12 +59,16 @@ def key_files() -> Iterator[Finding]:
         yield Finding("keys-wrong")
         return
     folder = settings.DATA / "keys"
-    paths = (folder, *(folder / name for name in keys.NAMES))
+    paths = (folder, *sorted(folder.iterdir()))
     loose = [path for path in paths if _is_open_to_others(path.stat().st_mode)]
     if loose:
         yield Finding("keys-open", {"paths": ", ".join(map(str, loose))})
     else:
         yield Finding("keys-right")
+    if lost := rotation.lost():
+        yield Finding("secrets-lost", {"count": lost})
+    for name in keys.readers(settings.DATA):
+        yield Finding("keys-two", {"name": name})
 
 
 def ramdisks() -> Iterator[Finding]:

@@ -1,7 +1,9 @@
 """Checks of Dodai itself: database, queue, processes, BMCs, how it is served."""
 
+import stat
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import django_rq
@@ -20,6 +22,7 @@ from machines.models import Beat, Bmc, Machine
 
 NAMED = 5
 BEAT_IS_LATE_AFTER = timedelta(seconds=30)
+ANSWER_SECONDS = 5
 POLL_IS_LATE_AFTER = timedelta(minutes=5)
 
 
@@ -43,6 +46,24 @@ def queue() -> Iterator[Finding]:
         yield Finding("queue-away", {"error": type(exc).__name__})
         return
     yield Finding("workers", {"count": workers, "waiting": waiting}) if workers else Finding("no-workers")
+
+
+def queue_is_private() -> Iterator[Finding]:
+    """Whether a password or the mode of its socket keeps others from it. Nothing is found where nobody answers."""
+    parts = urlsplit(str(settings.RQ_QUEUES["default"]["URL"]))
+    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    try:
+        if parts.scheme == "unix" and not Path(parts.path).stat().st_mode & stat.S_IRWXO:
+            yield Finding("queue-closed")
+            return
+        with redis.Redis.from_url(bare, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS) as nobody:
+            nobody.ping()
+    except redis.AuthenticationError:
+        yield Finding("queue-closed")
+    except (OSError, redis.RedisError):
+        return
+    else:
+        yield Finding("queue-open", {"url": bare})
 
 
 def processes() -> Iterator[Finding]:

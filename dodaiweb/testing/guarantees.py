@@ -22,6 +22,7 @@ from dodaiweb.testing.stages import Stage
 FOLDER = ROOT / "tests" / "guarantees"
 _CLAIM = re.compile(r"[A-Z]{1,4}\d{1,3}")
 _CALL = re.compile(r"\bguarantee\(\s*\"([A-Z]{1,4}\d{1,3})\"")
+_TO_END_SECONDS = 60  # for the tests that try until the time is over
 # Stage, arguments of pytest, where it runs.
 _STAGES: tuple[tuple[str, tuple[str, ...], Callable[[], AbstractContextManager[Mapping[str, str]]]], ...] = (
     ("SQLite", ("-m", "not lab and not browser"), stages.on_sqlite),
@@ -81,7 +82,11 @@ def files_of(claims: Sequence[str]) -> list[str]:
 def _stage(stage: Stage, claims: Sequence[str]) -> Told:
     with tempfile.TemporaryDirectory(prefix="dodai-guarantees-") as folder:
         lines = Path(folder) / "lines"
-        told = {"DODAI_GUARANTEES": str(lines), "DODAI_GUARANTEES_ONLY": " ".join(claims)}
+        told = {
+            "DODAI_GUARANTEES": str(lines),
+            "DODAI_GUARANTEES_ONLY": " ".join(claims),
+            "DODAI_GUARANTEES_UNTIL": str(time.time() + stage.limit_seconds - _TO_END_SECONDS),
+        }
         result = stages.run(stage, told)
         text = lines.read_text() if lines.exists() else ""
     nothing_to_do = {"exit code 5", "ran no test"}  # no test of these files is of this stage

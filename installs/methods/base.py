@@ -14,7 +14,9 @@ from machines.power.base import PowerDriver
 
 @dataclass(frozen=True)
 class Next:
-    """The step is done."""
+    """The step is done. `note` goes into the history with it: both are stored, or neither."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ class InstallMethod:
     waits: ClassVar[dict[str, str]]
     """Step -> the event that ends it. Such a step returns WaitFor, has no effect and runs in the transaction that
     reached it. The order of steps ranks the events: a later one ends earlier waits."""
+    last_looks: ClassVar[dict[str, str]] = {}
+    """Step that waits -> what a worker runs once that wait was in vain, before the install is given up: a look whether
+    the machine has done it all the same. It returns Next, or Again for as long as `flow.LAST_LOOK` lasts."""
     milestones: ClassVar[tuple[tuple[str, str], ...]]
     """What the timeline shows: (name of an event, phase or step; words for it while it goes on)."""
     phases: ClassVar[tuple[str, ...]] = ()

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop
 
 from installs import scripts
 from installs.methods.base import Next, Outcome, WaitFor, Work
-from installs.methods.ramdisk import RamdiskMethod, set_network_boot
+from installs.methods.ramdisk import OsMethod, set_network_boot
 from installs.models import Image
 from machines.models import Disk, Machine
 
@@ -22,7 +22,7 @@ SPARE_MEMORY_BYTES = 384 << 20  # the ramdisk, and what the system itself needs 
 MIB = 1 << 20
 
 
-class Live(RamdiskMethod):
+class Live(OsMethod):
     slug = "live"
     label = gettext_noop("Run from memory")
     steps = ("power_off", "set_boot", "power_on", "netboot", "first_boot")

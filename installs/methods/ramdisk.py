@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from installs import witness
 from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor, Work
 from installs.models import BOOT_FLAG_LOST
 from machines.models import BootOrder
@@ -11,6 +12,7 @@ SWITCHING_TAKES = timedelta(seconds=1)
 SWITCH_TRIES = 4  # with pauses of 1, 4, 16 and 64 s: a BMC may be slow to tell, but nobody switches for ever
 BOOT_MAY_TAKE = timedelta(minutes=10)  # big servers test their memory for minutes
 FIRST_BOOT_MAY_TAKE = timedelta(minutes=15)
+LOOK_AGAIN = timedelta(seconds=5)
 OPERATOR_MAY_TAKE = timedelta(hours=2)
 
 
@@ -42,8 +44,24 @@ class RamdiskMethod(InstallMethod):
         return WaitFor(silence=patience, cap=2 * patience)
 
 
-class DiskMethod(RamdiskMethod):
-    """Ends with a boot from the disk, whose OS calls."""
+class OsMethod(RamdiskMethod):
+    """Ends with an OS that calls; should its call be lost, it is known by the sign that its settings hold."""
+
+    last_looks = {"first_boot": "second_witness"}
+
+    def first_boot(self, work: Work) -> Outcome:
+        return WaitFor(FIRST_BOOT_MAY_TAKE, cap=FIRST_BOOT_MAY_TAKE)
+
+    def second_witness(self, work: Work) -> Outcome:
+        address = witness.look(work.install)
+        if not address:
+            return Again(LOOK_AGAIN)
+        seen = f"The OS of {work.machine.name} answers at {address} with the sign of this install"
+        return Next(note=f"{seen}; its own call never came.")
+
+
+class DiskMethod(OsMethod):
+    """Ends with a boot from the disk."""
 
     def boot_from_disk(self, work: Work) -> Outcome:
         set_disk_boot(work)
@@ -52,9 +70,6 @@ class DiskMethod(RamdiskMethod):
     def reset(self, work: Work) -> Outcome:
         restart(work)
         return Next()
-
-    def first_boot(self, work: Work) -> Outcome:
-        return WaitFor(FIRST_BOOT_MAY_TAKE, cap=FIRST_BOOT_MAY_TAKE)
 
     def boots_network(self, received: set[str]) -> bool:
         return not received & {"install", "install_reboot", "installed"}
@@ -97,4 +112,6 @@ def _read_back(work: Work, wanted: BootDevice) -> None:
         work.note(words, name=BOOT_FLAG_LOST)
 
 
-__all__ = ["DiskMethod", "NeedsOperator", "RamdiskMethod", "restart", "set_disk_boot", "set_network_boot"]
+__all__ = [
+    "DiskMethod", "NeedsOperator", "OsMethod", "RamdiskMethod", "restart", "set_disk_boot", "set_network_boot",
+]  # fmt: skip

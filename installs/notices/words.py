@@ -9,6 +9,7 @@ from django.utils.translation import override
 from installs.advice import advice_for
 from installs.methods import METHODS
 from installs.models import Install, Notice, Wave
+from installs.words import is_unconfirmed
 
 VERSION = 1
 
@@ -37,6 +38,7 @@ def payload_of(install: Install, kind: Notice.Kind) -> dict[str, Any]:
                 "requested_by": install.requested_by,
                 "queued_at": install.queued_at.isoformat(),
                 "ended_at": install.ended_at.isoformat() if install.ended_at else None,
+                "is_unconfirmed": is_unconfirmed(install),
                 "url": address_of(install),
             }
         }
@@ -80,7 +82,8 @@ def subject_of(payload: dict[str, Any]) -> str:
             what = "inspection" if data["is_inspection"] else "install"
             return f"Dodai: {what} of {data['machine']} failed ({data['cause']})"
         case Notice.Kind.INSTALLED:
-            return f"Dodai: {data['machine']} is installed with {data['image']}"
+            doubt = " (not confirmed: the OS answers, but has not called itself)" if data.get("is_unconfirmed") else ""
+            return f"Dodai: {data['machine']} is installed with {data['image']}{doubt}"
         case Notice.Kind.WAVE_STOPPED:
             return f"Dodai: wave {data['wave']} of {data['image']} stopped after {data['ended_badly']} bad ends"
     return f"Dodai: install of {data['machine']} was cancelled"

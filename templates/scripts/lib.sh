@@ -5,6 +5,7 @@ readonly SERVER={{ server | sh }}
 readonly WORK=/run/dodai
 readonly LOG=$WORK/log
 readonly RETRY_SECONDS=1800
+readonly LONGEST_PAUSE=60   # however long a server says that it wants to be left alone
 
 umask 077
 export LC_ALL=C # lengths are in bytes
@@ -18,6 +19,7 @@ phase=start
 cause=script
 worker=
 http_status=
+retry_after=                # seconds, where the last answer named some
 unsent=                     # lines of the log that the server has not taken yet
 exec {log_reader}<"$LOG"    # keeps its place in it
 
@@ -34,24 +36,40 @@ uptime_hundredths() {
     REPLY=$((10#${uptime/./}))
 }
 
-# call PATH FILE [SECONDS]: post a file; sets http_status (000: no answer) and leaves the answer in $WORK/answer.
+# call PATH FILE [SECONDS]: post a file; sets http_status (000: no answer) and retry_after, and leaves the answer in
+# $WORK/answer.
 call() {
-    local type=application/json
+    local type=application/json said
     [[ $2 == *.json ]] || type='text/plain; charset=utf-8'
     if [[ $SERVER =~ ^http://([^/:]+)(:([0-9]+))?(/.*)?$ ]]; then
-        http_status=$(post_with_bash "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]:-80}" "${BASH_REMATCH[4]%/}/$1" "$2" "${3:-30}") ||
-            http_status=000
+        said=$(post_with_bash "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]:-80}" "${BASH_REMATCH[4]%/}/$1" "$2" "${3:-30}") ||
+            said=000
+        take_status "$said"
         return 0
     fi
-    http_status=$(curl --silent --show-error --header @"$WORK/header" --header "Content-Type: $type" --data-binary @"$2" \
-        --output "$WORK/answer" --write-out '%{http_code}' --connect-timeout 5 --max-time "${3:-30}" \
-        "$SERVER/$1" 2>>"$LOG") || http_status=000
+    said=$(curl --silent --show-error --header @"$WORK/header" --header "Content-Type: $type" --data-binary @"$2" \
+        --output "$WORK/answer" --write-out '%{http_code} %header{retry-after}' --connect-timeout 5 --max-time "${3:-30}" \
+        "$SERVER/$1" 2>>"$LOG") || said=000
+    take_status "$said"
 }
 
-# Prints the status. curl needs a quarter of a second to start on a slow machine, and this is done every second.
+# take_status "STATUS [RETRY-AFTER]"
+take_status() {
+    http_status=${1%% *}
+    retry_after=
+    [[ ! $1 =~ ^[0-9]+\ ([0-9]{1,9})$ ]] || retry_after=$((10#${BASH_REMATCH[1]}))
+}
+
+# pause_of SECONDS: those, or as long as the server wants to be left alone, within a limit.
+pause_of() {
+    REPLY=$1
+    [[ ${retry_after:-0} -le $REPLY ]] || REPLY=$((retry_after < LONGEST_PAUSE ? retry_after : LONGEST_PAUSE))
+}
+
+# Prints the status and what Retry-After says. curl needs a quarter of a second to start on a slow machine, and this is done every second.
 # Runs in a subshell: a connection that breaks ends it with SIGPIPE, and its exit code says enough.
 post_with_bash() {
-    local body='' status line length='' code=0
+    local body='' status line length='' wanted='' code=0
     trap - ERR
     set +e
     body=$(<"$4")
@@ -61,6 +79,7 @@ post_with_bash() {
     IFS=' ' read -r -t "$5" _ status _ <&3 || exit 1
     while IFS= read -r -t "$5" line <&3 && [[ -n ${line%$'\r'} ]]; do
         [[ ! ${line,,} =~ ^content-length:\ *([0-9]+) ]] || length=${BASH_REMATCH[1]}
+        [[ ! ${line,,} =~ ^retry-after:\ *([0-9]+) ]] || wanted=${BASH_REMATCH[1]}
     done
     # Not to the connection's end where the length is told: relays on the way may keep it open for a while.
     if [[ -n $length ]]; then
@@ -70,7 +89,7 @@ post_with_bash() {
     fi
     [[ $code -le 128 ]] || exit 1
     printf '%s' "$body" >"$WORK/answer"
-    echo "${status%$'\r'}"
+    echo "${status%$'\r'} $wanted"
 }
 
 # post PATH FILE: until the server has taken it. Ends the script when the attempt has ended.
@@ -95,8 +114,9 @@ post() {
             stop_worker
             exit 1
         fi
-        say "no answer to $1 (HTTP $http_status); again in $pause s"
-        sleep "$pause"
+        pause_of "$pause"
+        say "no answer to $1 (HTTP $http_status); again in $REPLY s"
+        sleep "$REPLY"
         pause=$((pause * 2 < 30 ? pause * 2 : 30))
     done
 }
@@ -224,7 +244,7 @@ send_new_log() {
     printf '%s\n' "$lines" >"$WORK/log.txt"
     call event/log "$WORK/log.txt" 5
     [[ $http_status == 2?? ]] || return 0
-    unsent=${unsent#"$lines"}
+    unsent={% raw %}${unsent:${#lines}}{% endraw %} # by length: bash takes seconds to cut off a long text as a pattern
     unsent=${unsent#$'\n'}
 }
 

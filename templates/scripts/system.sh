@@ -182,3 +182,5 @@ write_unit() {
     put 644 "/etc/systemd/system/$1.service"
     put_link "/etc/systemd/system/$1.service" "/etc/systemd/system/multi-user.target.wants/$1.service"
 }
+
+{% include "sign.sh" %}

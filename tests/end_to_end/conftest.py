@@ -33,6 +33,7 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstStart
     finally:
         if dodai.process:
             dodai.stop()
+    assert dodai.leaks() == []
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dodaiweb.processes import children_of
-from tests.real_up import MANAGE, READY, comm, descendants, free_ports
+from tests import canaries, disk_secrets
+from tests.real_up import MANAGE, READY, comm, descendants, free_ports, leaks
 
 READY_SECONDS = 60
 PREPARED_SECONDS = 420  # packages are fetched, and three machines inspected, on a computer that may be busy
@@ -31,6 +32,7 @@ class Dodai:
     data: Path
     ports: tuple[int, int] = field(default_factory=free_ports)
     process: subprocess.Popen[bytes] | None = None
+    seen: dict[str, bytes] = field(default_factory=dict)  # command lines and environments at its ends
 
     @property
     def output(self) -> Path:
@@ -77,12 +79,17 @@ class Dodai:
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process
         if self.is_running:
+            self.seen |= canaries.in_processes(self.pids)
             self.process.send_signal(number)
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+    def leaks(self) -> list[str]:
+        """Which secrets stand in what it printed, or in what its processes were started with."""
+        return leaks(self.data, self.output.read_text(errors="replace"), self.seen)
 
     def manage(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """A command in another terminal, which knows the data folder and nothing else."""
@@ -209,6 +216,24 @@ class KeptDisk:
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         return done.returncode == 0
+
+
+def look_for_secrets(dodai: Dodai, machine: str, work: Path, *, folders: tuple[str, ...] = ("/",)) -> None:
+    """Raises AssertionError where its disk holds one that it was told, or one of Dodai's. It is shut down softly first.
+
+    The first-boot token is spent by now: its file is gone, its bytes may still be in a block that nothing uses.
+    """
+    dodai.must("power", machine, "soft")
+    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=90, what=f"{machine} to be off")
+    told = dodai.database(f"from tests.disk_secrets import tokens_of\ntokens_of({machine!r})")
+    secrets = told | disk_secrets.boot_tokens(dodai.console(machine)) | canaries.of_folder(dodai.data)
+    disk = disk_secrets.raw(Path(dodai.lab(machine)["disk"]), work / f"{machine}.raw")
+    spent = {name for name in secrets if name.startswith("first-boot")}
+    assert disk_secrets.found(secrets | {"its name": machine}, disk) - spent == {"its name"}
+    trees = disk_secrets.unpack(disk, work / machine, folders=folders)
+    assert disk_secrets.found(secrets | {"its name": machine}, *trees) == {"its name"}
+    assert [path.name for tree in trees for path in (tree / "etc/dodai").iterdir()] == ["network"]
+    disk.unlink()
 
 
 def switch_off(dodai: Dodai, machine: str) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.end_to_end.conftest import MACHINES
-from tests.end_to_end.dodai import wait_until
+from tests.end_to_end.dodai import look_for_secrets, wait_until
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot"]
 PHASES = {"fetch", "verify", "partition", "copy", "configure", "bootloader"}
@@ -69,3 +69,8 @@ def test_nothing_was_installed_a_second_time(dodai, restarted) -> None:
         " for i in Install.objects.real_installs().order_by('machine__name')]"
     )
     assert installs == [[name, "installed", 1] for name in MACHINES]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_no_secret_is_left_on_its_disk(dodai, restarted, tmp_path, name) -> None:
+    look_for_secrets(dodai, name, tmp_path)

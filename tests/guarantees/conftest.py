@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in counting:
         write({"found": item.nodeid, "is_chosen": item in chosen})
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    items[:] = sorted(chosen, key=lambda item: item.get_closest_marker("fills_the_time") is not None)
 
 
 def _is_asked_for(item: pytest.Item) -> bool:

@@ -33,14 +33,16 @@ class Kernel:
     stage: int = 0
     may_write: bool = False
     first_boot: str = ""
+    sign: str = ""
     copied_bytes: int = 0
 
 
 @dataclass
 class Os:
-    """The OS on the disk; one that Dodai installed has a URL to call at its first boot."""
+    """The OS on the disk; one that Dodai installed has a URL to call at its first boot, and shows its sign by SSH."""
 
     first_boot: str = ""
+    sign: str = ""
 
 
 @dataclass
@@ -60,10 +62,13 @@ class Hardware:
     name: str
     mac: str
     facts: dict[str, Any]
+    address: str = ""
     power: Power = Power.ON
     device: BootDevice = BootDevice.DISK
     runs: Kernel | Os | None = field(default_factory=Os)
     bmc: str = "well"
+    is_unheard: bool = False
+    """Nothing that its OS says arrives."""
     disk: Os = field(default_factory=Os)
     disk_of: int = 0
     """The attempt whose OS is on the disk as a whole; 0 is whatever was there before."""
@@ -74,6 +79,11 @@ class Hardware:
 
     def switch(self, power: Power) -> None:
         self.power, self.runs = power, None
+
+    def greeting(self) -> str:
+        """The first line of the SSH server of the OS that runs in it, if one does."""
+        is_up = self.power == Power.ON and isinstance(self.runs, Os)
+        return f"SSH-2.0-OpenSSH_9.2p1 {self.runs.sign}" if is_up else ""
 
     def writes_for(self) -> int:
         """The attempt whose script may be writing right now, 0 if none does."""

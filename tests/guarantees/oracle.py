@@ -136,11 +136,21 @@ class Oracle:
         must(row["granted_boot_id"] == old["granted_boot_id"] or not old["granted_boot_id"], "INV4: another grant", row)
         must(old["state"] not in ENDED or self._same_end(old, row), "INV6: an end has changed", old, row)
         self._progress(old, row)
+        self._confirmed(old, row)
         if row["state"] in ENDED and old["state"] in LIVE:
             self._has_ended(row)
 
     def _same_end(self, old: dict[str, Any], row: dict[str, Any]) -> bool:
-        return all(old[name] == row[name] for name in ("state", "step", "cause", "left_behind", "confirmed_at"))
+        return all(old[name] == row[name] for name in ("state", "step", "cause", "left_behind"))
+
+    def _confirmed(self, old: dict[str, Any], row: dict[str, Any]) -> None:
+        """An install is confirmed by its own OS's call, at once or late, and that is never taken back."""
+        must(old["confirmed_at"] in (None, row["confirmed_at"]), "Confirmed again, or no more", old, row)
+        if row["state"] == State.INSTALLED:
+            has_called = (row["pk"], "installed") in self._said
+            must(has_called == bool(row["confirmed_at"]), "Confirmed, or not, against its OS's call", row)
+        else:
+            must(row["confirmed_at"] is None, "Confirmed, but not installed", row)
 
     def _progress(self, old: dict[str, Any], row: dict[str, Any]) -> None:
         phases = self._phases.setdefault(row["pk"], [])
@@ -156,7 +166,10 @@ class Oracle:
         wrote = machine.writers.get(pk, set())
         must(len(wrote) <= 1, "Two kernel boots wrote for one attempt", wrote)
         if row["state"] == State.INSTALLED and row["method"] != "inspect":
-            must(machine.disk_of == pk and row["confirmed_at"], "Installed, but its OS is not there", row)
+            known = row["confirmed_at"] or pk in self.room.seen
+            must(machine.disk_of == pk and known, "Installed, but its OS is not there", row)
+        if row["cause"] == "no-first-boot" and not self.room.has_lost_workers:
+            must(pk not in self.room.seen, "T17: its OS was seen, and it has failed", row)
         if "No disk was written" in left:
             must(not wrote, "It says that nothing was written, but it was", row)
         if "The machine is off" in left:
@@ -191,7 +204,8 @@ class Oracle:
                 case State.STOPPING:
                     holds = words == "Being stopped"
                 case State.INSTALLED:
-                    holds = words == str(METHODS[install.method].done_label)
+                    is_known = install.is_inspection or install.confirmed_at
+                    holds = words == (METHODS[install.method].done_label if is_known else "Installed, not confirmed")
                 case State.FAILED | State.CANCELLED:
                     holds = words.startswith(str(State(install.state).label))
                 case _:

@@ -17,12 +17,12 @@ from django.http import HttpResponse
 from django.utils import timezone
 from greenlet import getcurrent, greenlet
 
-from installs import claim, flow, jobs, sweep
+from installs import claim, flow, jobs, sweep, witness
 from installs.claim import Claim
 from installs.models import Install
 from machines import actions as machine_actions
 from machines import jobs as machine_jobs
-from machines.models import Beat, Machine
+from machines.models import Beat, Interface, Machine
 from machines.power.base import BmcEndpoint, Power, PowerDriver
 from tests import installing
 from tests.guarantees.asked import Asked, Writes
@@ -99,6 +99,10 @@ class Room:
         self.began: Callable[[Hardware, str, Claim | None], None] = lambda machine, what, claim: None
         self.claims: dict[Any, Claim | None] = {}  # what each process works on
         self.applied: dict[tuple[int, str], int] = {}
+        self.connect: Callable[[Hardware], bytes] = lambda machine: machine.greeting().encode()
+        self.seen: set[int] = set()
+        """Attempts whose OS was seen by its sign."""
+        self.has_lost_workers = False
 
     @property
     def by_name(self) -> dict[str, Hardware]:
@@ -122,6 +126,7 @@ class Room:
 
     def work_and_stop(self, at: int, *, dies: bool) -> None:
         worker = Worker(jobs.look, stops_at=at)
+        self.has_lost_workers = True
         worker.go_on()
         if not worker.is_over and not dies:
             self.frozen.append(worker)
@@ -229,6 +234,16 @@ class Room:
             self.applied[said] = self.applied.get(said, 0) + 1
         return answer
 
+    def greeting(self, address: str) -> bytes:
+        """What the SSH server at this address says, to a worker that may stop before or after it was told."""
+        pause()
+        [machine] = [each for each in self.machines if each.address == address]
+        said = self.connect(machine)
+        if b"dodai-" in said and machine.runs is machine.disk:
+            self.seen.add(machine.disk_of)
+        pause()
+        return said
+
     # How the parts are put together.
 
     def driver_for(self, endpoint: BmcEndpoint) -> PowerDriver:
@@ -250,6 +265,8 @@ def pause() -> None:
 def opened() -> Iterator[Callable[[], Room]]:
     """A function that furnishes one room after another, each as the first; leave a room by `closed`."""
     rows = [installing.make_machine(f"node{n}", number=n) for n in range(1, MACHINES + 1)]
+    for row in rows:
+        Interface.objects.filter(machine=row).update(address=f"{address_of(row)}/24")
     installing.make_image()
     facts = [installing.facts_of(row, "") for row in rows]
     place, writes = SimpleNamespace(room=None), Writes()
@@ -257,7 +274,8 @@ def opened() -> Iterator[Callable[[], Room]]:
     def furnish() -> Room:
         place.room = Room(writes)
         place.room.machines = [
-            Hardware(row.name, said["interfaces"][0]["mac"], said) for row, said in zip(rows, facts, strict=True)
+            Hardware(row.name, said["interfaces"][0]["mac"], said, address_of(row))
+            for row, said in zip(rows, facts, strict=True)
         ]
         return place.room
 
@@ -267,6 +285,10 @@ def opened() -> Iterator[Callable[[], Room]]:
             yield furnish
     finally:
         logging.disable(logging.NOTSET)
+
+
+def address_of(row: Machine) -> str:
+    return f"198.51.100.{row.name.removeprefix('node')}"
 
 
 @contextmanager
@@ -296,6 +318,7 @@ def _parts(room: Callable[[], Room]) -> Iterator[None]:
         mock.patch.object(flow, "PARALLEL_INSTALLS", AT_ONCE),
         mock.patch.object(claim, "driver_for", lambda endpoint: room().driver_for(endpoint)),
         mock.patch.object(machine_jobs, "driver_for", lambda endpoint: room().driver_for(endpoint)),
+        mock.patch.object(witness, "greeting", lambda address: room().greeting(address)),
         mock.patch.object(jobs, "close_old_connections"),  # all is one transaction, taken back at the end
         mock.patch.object(machine_jobs, "close_old_connections"),
         mock.patch("installs.ramdisk.latest", return_value=installing.RAMDISK),

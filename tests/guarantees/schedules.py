@@ -24,6 +24,7 @@ from tests.guarantees.room import MACHINES, Room
 STEPS = 20
 REFUSALS = (actions.Refused, machine_actions.Refused, lifecycle.NotAllowed)
 DURATIONS = (1, 2, 6, 16, 61, 200, 700, 4000)
+UNTIL_THE_LAST_LOOK = (890, 901, 906, 930, 4000)  # the OS has 900 s to call
 DOWN = (5, 20, 3600)
 CLOCK_STEPS = (3600, -3600, 90, -90)
 
@@ -189,6 +190,21 @@ class Schedule(RuleBasedStateMachine):
     @rule(n=which, illness=st.sampled_from(ILLNESSES))
     def bmc_falls_ill(self, n: int, illness: str) -> None:
         self.room.machines[n].bmc = illness
+
+    @rule(n=which, is_lost=st.booleans())
+    def last_word_is_lost(self, n: int, is_lost: bool) -> None:
+        """For ever, or until it gets through after all."""
+        self.room.machines[n].is_unheard = is_lost
+
+    @precondition(lambda self: not any(machine.is_unheard for machine in self.room.machines))
+    @rule(n=which, seconds=st.sampled_from(UNTIL_THE_LAST_LOOK), with_workers=st.booleans())
+    def all_goes_well_but_the_last_word(self, n: int, seconds: int, with_workers: bool) -> None:
+        self.start(n=n, kind="install")
+        self.oracle.check()
+        self.room.machines[n].is_unheard = True
+        self.all_goes_well(n=n, times=14, fate="arrives")
+        self.oracle.check()
+        self.room.pass_time(seconds, with_workers=with_workers)
 
     @rule(with_workers=st.booleans())
     def nothing_more_happens(self, with_workers: bool) -> None:

@@ -28,7 +28,7 @@ def boot(machine: Hardware, answer: str) -> None:
 def next_message(machine: Hardware) -> Message | None:
     """What the machine says next; None when it has nothing to say."""
     match machine.runs:
-        case Os(first_boot=path) as running if path:
+        case Os(first_boot=path) as running if path and not machine.is_unheard:
             return Message(path, {}, "", lambda _answer: _os_was_heard(running), machine.disk_of)
         case Kernel() as kernel if kernel.stage < len(_words(kernel)):
             return _next_word(machine, kernel)
@@ -68,7 +68,7 @@ def _next_word(machine: Hardware, kernel: Kernel) -> Message:
     if kernel.may_write:
         machine.writers.setdefault(kernel.attempt, set()).add(kernel.boot_id)
     if word == "install_reboot":  # all is written and unmounted before it says so
-        kernel.may_write, machine.disk, machine.disk_of = False, Os(kernel.first_boot), kernel.attempt
+        kernel.may_write, machine.disk, machine.disk_of = False, Os(kernel.first_boot, kernel.sign), kernel.attempt
 
     def said(answer: HttpResponse) -> None:
         _kernel_was_heard(kernel, word, answer)
@@ -87,6 +87,7 @@ def _kernel_was_heard(kernel: Kernel, word: str, answer: HttpResponse) -> None:
             return
         kernel.may_write = True
         kernel.first_boot = "/first-boot/" + words.partition("/first-boot/")[2].split()[0].strip("'")
+        kernel.sign = words.partition("DODAI_SIGN=")[2].split()[0].strip("'")
     kernel.stage += 1
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 TABLE = "DODAI_GUARANTEES"  # the file that gets a line of JSON for each test; set for the long form only
+UNTIL = "DODAI_GUARANTEES_UNTIL"  # Unix time at which tests that fill the time are to be over
 
 
 def is_long() -> bool:
@@ -17,6 +18,11 @@ def is_long() -> bool:
 def rounds(short: int, long: int) -> int:
     """How often to try: `short` in CI, `long` in the long form."""
     return long if is_long() else short
+
+
+def is_time_left() -> bool:
+    """Whether a test that fills the time may begin another round."""
+    return time.time() < float(os.environ.get(UNTIL, "inf"))
 
 
 @dataclass

@@ -26,6 +26,12 @@ LOADS = re.compile(
     r"^\s*(?:if\s+)?(kernel|initrd|linux\w*|imgfetch|module|chain\b(?!loader \+1)|append)\b",
     re.IGNORECASE | re.MULTILINE,
 )
+# Who has not said its MAC is asked for it: that script fetches the answer for this MAC, and nothing else.
+ASKS_BACK = re.compile(
+    r"^(?:imgfetch --name answer --timeout \d+ boot\.ipxe\?mac=\$\{netX/mac:hexhyp\}&|chain --replace answer |"
+    r"imgfetch --name other --timeout \d+ never ).*$",
+    re.MULTILINE,
+)
 PLATFORMS = ("pcbios", "efi", "", "EFI", "linux", "\0", "é", "${net0/mac}", "a" * 500)
 
 
@@ -43,7 +49,7 @@ def work() -> None:
 
 def starts_an_install(answer: str) -> bool:
     """What the machine would do with it: load a kernel or a script of an install, with any token of one."""
-    return bool(LOADS.search(answer)) or "/script/" in answer
+    return bool(LOADS.search(ASKS_BACK.sub("", answer))) or "/script/" in answer
 
 
 def end(how: str, machine) -> Install:

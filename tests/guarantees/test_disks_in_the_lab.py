@@ -24,14 +24,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from dodaiweb import images_app
+from dodaiweb import images_app, keys
 from installs import actions, flow, plan, practice, ramdisk, scripts, sweep
 from installs.models import Image, Install
 from lab.profiles import ExtraDisk, Profile, folder, give_disks, guest_urls
 from lab.qemu import extra_file
 from machines import actions as machine_actions
 from machines.models import Machine
-from tests import disk_signatures
+from tests import disk_secrets, disk_signatures
 from tests.practice_lab import RunningLab, dump, running_lab
 from tests.serving import served
 
@@ -105,7 +105,7 @@ def ports(data, settings, told: Told) -> Iterator[tuple[int, int]]:
         yield provision, image
 
 
-def test_only_the_granted_disk_is_written(guarantee, data: Path, ports: tuple[int, int], told: Told):
+def test_only_the_granted_disk_is_written(guarantee, data: Path, ports: tuple[int, int], told: Told, tmp_path: Path):
     looked_at, installed = _orders(SEED)
     with _started(looked_at, data, ports) as lab:
         before = _digests(lab.profiles[0], data)
@@ -141,6 +141,27 @@ def test_only_the_granted_disk_is_written(guarantee, data: Path, ports: tuple[in
         assert _path_written(install) == _name(installed) != _name(looked_at)
         assert {name for name in before if before[name] != after[name]} == {"raid-a"}
         assert _partitions(data, "raid-a") == "gpt"
+
+    tally = guarantee("T35", "After an install only its unused first-boot token is on the disk, in a file of mode 0600")
+    secrets = _secrets(lab.profiles[0], data)
+    with tally.trial(len(secrets) * len(before)):
+        home = folder(lab.profiles[0], data)
+        expected = {name for name in secrets if name.startswith("first-boot")}
+        assert disk_secrets.found(secrets | {"its name": NAME}, home / "raid-a.raw") == expected | {"its name"}
+        assert not any(disk_secrets.found(secrets, extra_file(home, disk)) for disk in DISKS if disk.name != "raid-a")
+        assert disk_secrets.found(secrets, home / "disk.qcow2") == set()
+    with tally.trial():
+        (tree,) = disk_secrets.unpack(home / "raid-a.raw", tmp_path)
+        files = [path for path in tree.rglob("*") if path.is_file() and disk_secrets.found(secrets, path)]
+        assert files == [tree / "etc/dodai/first-boot.url"]
+        assert disk_secrets.mode(home / "raid-a.raw", "/etc/dodai/first-boot.url") == 0o600
+
+
+def _secrets(profile: Profile, data: Path) -> dict[str, str]:
+    """All that its installs used, and what Dodai keeps."""
+    console = (folder(profile, data) / "console.log").read_text(errors="replace")
+    kept = {name: keys.read(data, name) for name in keys.NAMES}
+    return disk_secrets.tokens_of(NAME) | disk_secrets.boot_tokens(console) | kept | {"BMC": profile.bmc_password}
 
 
 @contextmanager

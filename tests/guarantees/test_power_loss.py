@@ -72,6 +72,12 @@ def write_keys(folder: Path) -> None:
     keys.ensure(folder / "data", database_exists=False)
 
 
+def write_another_key(folder: Path) -> None:
+    write_keys(folder)
+    keys.prepare(folder / "data")
+    keys.swap(folder / "data")
+
+
 def write_urls(folder: Path) -> None:
     (folder / "run").mkdir()
     advertised.write(folder, {"pages": "http://127.0.0.1:8000"})
@@ -92,7 +98,7 @@ def write_drivers(folder: Path) -> None:
     save_drivers(Drivers("6.1", [("pci:v1", "e1000")], [], frozenset(), None), folder / "drivers", "ab" * 32)
 
 
-@pytest.mark.parametrize("write", [write_keys, write_urls, write_ramdisk, write_drivers])
+@pytest.mark.parametrize("write", [write_keys, write_another_key, write_urls, write_ramdisk, write_drivers])
 def test_no_torn_file_and_none_forgotten(write, disk, tmp_path, guarantee):
     tally = guarantee("T10", "The power goes while files are written: none is torn, none is lost once it was told of")
     write(tmp_path)

@@ -333,7 +333,8 @@ HARMLESS_PAGES = {
     "practice servers are no own hosts, and hold nothing": "practice_remove practice_return",
 }  # fmt: skip
 HARMLESS_COMMANDS = {
-    "reads": "dhcp-config doctor messages image images metrics-token bmc machines",
+    "reads": "dhcp-config tftp-files doctor messages image images metrics-token bmc machines",
+    "seals stored secrets again": "rotate-key",
     "keeps the listed processes, or tests": "up web provision test lab prepare ramdisk import_images poll_power unlock",
     "ends an install": "cancel",
 }

@@ -12,7 +12,6 @@ from unittest import mock
 
 import django_rq
 import pytest
-import requests
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
@@ -256,7 +255,7 @@ def test_t33_no_process_of_a_real_dodai_shows_a_secret(guarantee, tmp_path):
         secrets = {"the first password": ready["password"]} | {
             name: (tmp_path / "data" / "keys" / name).read_text().strip() for name in keys.NAMES
         }
-        _use(up, ready, secrets)
+        _use(ready, secrets)
         began = time.monotonic()
         while time.monotonic() - began < rounds(3, 60):
             with tally.trial(len(secrets)):
@@ -273,23 +272,11 @@ def test_t33_no_process_of_a_real_dodai_shows_a_secret(guarantee, tmp_path):
             assert canaries.found(secrets, {"what `up` said": words.encode()}) == []
 
 
-def _use(up: real_up.Up, ready: re.Match[str], secrets: dict[str, str]) -> None:
+def _use(ready: re.Match[str], secrets: dict[str, str]) -> None:
     """Log in, import a machine with a BMC password, and switch it on: nobody answers at its BMC."""
-    session = requests.Session()
-    url = ready["url"]
-
-    def post(path: str, **more: object) -> requests.Response:
-        session.get(url + "/login/", timeout=20)
-        token = {"X-CSRFToken": session.cookies[settings.CSRF_COOKIE_NAME], "Referer": url}
-        return session.post(url + path, headers=token, timeout=20, **more)
-
-    post("/login/", data={"username": ready["user"], "password": ready["password"]})
-    secrets["the session"] = session.cookies[settings.SESSION_COOKIE_NAME]
+    pages = real_up.Pages(ready)
+    secrets["the session"] = pages.session.cookies[settings.SESSION_COOKIE_NAME]
     secrets["the BMC password"] = CANARIES["a machine's BMC password"]
     columns = "name,bmc_driver,bmc_host,bmc_username,bmc_password"
-    text = f"{columns}\nn1,ipmi,127.0.0.1,root,{secrets['the BMC password']}\n"
-    found = post("/inventory/import/", files={"file": ("m.csv", text.encode())})
-    approved = found.text.partition('name="approved" value="')[2].partition('"')[0]
-    assert approved, found.text[-2000:]
-    assert post(found.url.removeprefix(url), data={"approved": approved}).ok
-    assert post("/machines/n1/power/", data={"action": "on"}).status_code in (200, 404)
+    pages.import_machines(columns, f"n1,ipmi,127.0.0.1,root,{secrets['the BMC password']}")
+    assert pages.post("/machines/n1/power/", data={"action": "on"}).status_code in (200, 404)

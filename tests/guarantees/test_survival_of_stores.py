@@ -99,7 +99,7 @@ def went_on_in_time(back_at: float) -> None:
 
 def test_nothing_is_lost_while_valkey_is_flushed_or_away(site, guarantee):
     tally = guarantee("T8", "Valkey flushed again and again, then away: no install is lost, pages load")
-    machines, away_seconds = many(rounds(6, 18)), rounds(6, 60)
+    machines, away_seconds = many(rounds(6, 18)), rounds(6, 180)
     operator, pages = Operator(site), []
 
     def disturb() -> None:

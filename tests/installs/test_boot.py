@@ -17,7 +17,14 @@ def is_local(answer: str) -> bool:
 def test_who_asks_is_asked_for_first(client):
     answer = client.get("/boot.ipxe").content.decode()
     assert "mac=${netX/mac:hexhyp}" in answer
+    assert "--timeout" in answer, "a Dodai that hangs is not waited for"
     assert "sanboot" in answer, "an iPXE that cannot ask goes to the disk"
+
+
+def test_nothing_is_ever_where_the_loader_looks_for_who_answers_all(client):
+    """Who says yes to everything is not Dodai, and is not asked any further."""
+    assert "imgfetch --name other --timeout 5000 never && goto disk" in client.get("/boot.ipxe").content.decode()
+    assert client.get("/never").status_code == 404
 
 
 @pytest.mark.parametrize("spelling", ["52:54:00:00:00:01", "52-54-00-00-00-01", "525400000001", "01-52-54-00-00-00-01"])

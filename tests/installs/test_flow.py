@@ -401,8 +401,11 @@ def test_a_late_call_of_the_os_is_noted_and_changes_no_end(install, server, work
     work()
     later(quiet_until=past())
     sweep.sweep()
+    later(give_up_at=past())  # of the last look, which no worker had
+    sweep.sweep()
     work_until_ended(install, work)
-    assert fresh(install).state == "failed"
+    assert (fresh(install).state, fresh(install).cause) == ("failed", "no-first-boot")
+    assert "did not call for 15 min" in fresh(install).error
     assert server.finish_first_boot(granted) == "late"
     assert (fresh(install).state, fresh(install).os_seen_late) == ("failed", True)
 

@@ -29,7 +29,7 @@ def started(machine, kind: str, steps, **settings):
 def test_an_installer_goes_from_the_firmware_to_the_first_boot(machine, server, steps, kind) -> None:
     install = started(machine, kind, steps)
     answer = server.boot_installer(kind)
-    assert "kernel http://mirror.example.org/linux initrd=initrd" in answer and " quiet " in answer
+    assert "kernel --timeout 30000 http://mirror.example.org/linux initrd=initrd" in answer and " quiet " in answer
     assert server.say("install") == "applied"
     given = shell_value(server.ask_answers(), "DODAI_ANSWERS")
     assert HASH in given and "node1" in given and "/tmp/dodai late" in given
@@ -104,7 +104,7 @@ def test_a_secret_never_stands_in_the_reason_of_a_failure(machine, steps) -> Non
 
 def test_answers_are_frozen_for_the_attempt(machine, server, steps) -> None:
     install = started(machine, "preseed", steps)
-    assert install.answers_sealed.startswith("v1.") and "canaryhash" not in install.answers_sealed
+    assert install.answers_sealed.startswith("v2.") and "canaryhash" not in install.answers_sealed
 
 
 def test_an_image_without_answers_is_a_problem_of_the_plan(machine) -> None:

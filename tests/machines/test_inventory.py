@@ -11,7 +11,7 @@ from dodaiweb import keys
 from dodaiweb.masking import MaskTokens
 from machines import actions, facts, identity, key_proof
 from machines.models import Bmc, Interface, Machine, Site
-from tests import installing
+from tests import installing, scenes
 
 pytestmark = pytest.mark.django_db
 
@@ -92,11 +92,11 @@ def test_a_lost_key_stops_the_start_with_words(tmp_path):
         keys.ensure(tmp_path, database_exists=True)
 
 
-def test_another_key_than_the_databases_is_noticed(monkeypatch):
+def test_another_key_than_the_databases_is_noticed(settings, tmp_path):
     """As with PostgreSQL and a new data folder, where no missing file tells."""
     key_proof.check()
     key_proof.check()
-    monkeypatch.setattr(keys, "_field_key", lambda: b"x" * 32)
+    settings.DATA = scenes.other_keys(tmp_path)
     with pytest.raises(keys.KeyProblem, match="put the right key file back"):
         key_proof.check()
 

@@ -7,9 +7,10 @@ import pytest
 from django.utils.timezone import now
 
 from machines import actions, jobs
+from machines.clock import boot_seconds
 from machines.models import Bmc, Machine, PowerCommand
 from machines.poll import Poller
-from machines.power import fake
+from machines.power import child, fake
 from machines.power.base import Power
 from tests import installing
 from tests.machines.bmcs import running_bmc
@@ -84,6 +85,33 @@ def test_a_command_whose_worker_died_is_taken_up_again(machine):
     jobs.run_power_commands()
     command.refresh_from_db()
     assert command.state == "done"
+
+
+@pytest.mark.parametrize("is_taken_over", [True, False])
+def test_a_worker_that_froze_past_its_lease_sends_nothing_on_waking(machine, monkeypatch, is_taken_over):
+    """It froze once it had made sure that the command is its own; another did it, and the machine went off again."""
+    renew = jobs._renew
+
+    def freeze(command: PowerCommand) -> None:
+        renew(command)
+        monkeypatch.setattr(jobs, "_renew", renew)
+        if is_taken_over:
+            PowerCommand.objects.update(lease_until=now() - timedelta(seconds=1))
+            jobs.run_power_commands()
+            assert guest.is_on
+            guest.is_on = False
+        monkeypatch.setattr(child, "boot_seconds", lambda: boot_seconds() + jobs.LEASE.total_seconds() + 1)
+
+    with running_bmc() as (guest, endpoint):
+        Bmc.objects.update(driver="ipmi", host="127.0.0.1", port=endpoint.port, username="admin")
+        bmc = Bmc.objects.get()
+        bmc.set_password(endpoint.password)
+        bmc.save()
+        monkeypatch.setattr(jobs, "_renew", freeze)
+        command = ask(machine, "on")
+        assert guest.is_on is False
+    assert command.state == ("done" if is_taken_over else "failed")
+    assert is_taken_over or "nothing was sent" in command.message
 
 
 def test_a_fault_of_ours_ends_the_command_and_lets_others_through(machine, monkeypatch):

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from dodaiweb import options, provisioning
 from dodaiweb.wsgi import provision_application
@@ -18,8 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         options.add_listener(parser, port=8001)
         parser.add_argument(
-            "--threads", type=int, default=provisioning.THREADS, help="requests answered at a time (%(default)s)"
-        )
+            "--threads", type=int, default=provisioning.THREADS[connection.vendor],
+            help="requests answered at a time (%(default)s on this database)",
+        )  # fmt: skip
 
     def handle(self, *args: str, **values: Any) -> None:
         signal.signal(signal.SIGTERM, _leave)

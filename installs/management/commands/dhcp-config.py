@@ -1,7 +1,6 @@
 """Writes the lines that a DHCP server needs so that machines find Dodai."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,11 +19,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         url = settings.PROVISION_URL
-        host = urlsplit(url).hostname or ""
-        if host in ("127.0.0.1", "localhost", "::1"):
-            self.stderr.write(
-                f"note: no machine can reach {url}: start Dodai with --provision-host, or set DODAI_PROVISION_URL"
-            )
+        if note := dhcp.unreachable(url):
+            self.stderr.write(note)
         try:
             network = dhcp.network_of(options["network"])
         except dhcp.BadNetwork as exc:

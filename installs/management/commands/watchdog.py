@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from dodaiweb import checkups
+from dodaiweb import checkups, forgetting
 from installs import reach, sweep
 from installs.notices import outbox
 from installs.waves import turns
@@ -33,3 +33,4 @@ class Command(BaseCommand):
             reach.ring_if_old()
             checkups.ring_for_due()
             outbox.forget_old()
+            forgetting.forget_old()

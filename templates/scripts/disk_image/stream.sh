@@ -77,22 +77,27 @@ bytes, not $IMAGE_UNPACKED_BYTES. The disk cannot boot."; }
 
 # Goes on where it stopped, as long as bytes come within half an hour.
 download() {
-    local at=0 got code status pause=1 give_up_at=$((SECONDS + RETRY_SECONDS))
+    local at=0 got code said pause=1 give_up_at=$((SECONDS + RETRY_SECONDS))
     while [[ $at -lt $IMAGE_BYTES ]]; do
         code=0
         curl --silent --fail --location --continue-at "$at" --connect-timeout 10 --speed-limit 1 --speed-time 60 \
-            --write-out '%{stderr}%{size_download} %{http_code}' "$IMAGE_URL" 2>"$WORK/curl" || code=$?
-        read -r got status <"$WORK/curl" || true
+            --write-out '%{stderr}%{size_download} %{http_code} %header{retry-after}' "$IMAGE_URL" 2>"$WORK/curl" || code=$?
+        read -r got said <"$WORK/curl" || true
+        take_status "$said"
         [[ $code != 23 ]] || return 1 # the one who unpacks has ended; it has the better words
-        [[ $status != 4?? ]] || fail fetch "The server answered HTTP $status for $IMAGE_URL. The disk cannot boot."
+        case $http_status in
+        408 | 425 | 429) ;; # too slow, too early, too often: later it may well
+        4??) fail fetch "The server answered HTTP $http_status for $IMAGE_URL. The disk cannot boot." ;;
+        esac
         [[ $code != 33 ]] || fail fetch "The server cannot go on in the middle of $IMAGE_URL. The disk cannot boot."
         [[ ${got:-0} -eq 0 ]] || { give_up_at=$((SECONDS + RETRY_SECONDS)) pause=1; }
         at=$((at + ${got:-0}))
         [[ $code != 0 || $at -lt $IMAGE_BYTES ]] || break
         [[ $SECONDS -lt $give_up_at ]] ||
             fail fetch "No bytes of $IMAGE_URL in $RETRY_SECONDS s (curl's code $code). The disk cannot boot."
-        echo "write: curl ended with code $code after $at bytes; going on in $pause s" >>"$LOG"
-        sleep "$pause"
+        pause_of "$pause"
+        echo "write: curl ended with code $code after $at bytes; going on in $REPLY s" >>"$LOG"
+        sleep "$REPLY"
         pause=$((pause * 2 < 30 ? pause * 2 : 30))
     done
 }

@@ -23,4 +23,6 @@ configure_system() {
     write_fstab
     write_network
     write_first_boot
+    write_sign
+    write_sign
 }

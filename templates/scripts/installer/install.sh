@@ -48,7 +48,7 @@ get_answers() {
     post answers "$WORK/facts.json"
     DODAI_GIVEN=no
     # shellcheck source=/dev/null
-    . "$WORK/answer"
+    . "$ANSWER"
     [ "$DODAI_GIVEN" = yes ] || halt_here "Dodai gives no answers: ${DODAI_REASON:-no reason told}. Nothing was written."
     printf '%s' "$DODAI_ANSWERS" >"$1"
     printf '%s' "$DODAI_BEFORE" >"$WORK/before"
@@ -62,7 +62,7 @@ ask_grant() {
     sed 's/}$//' "$WORK/facts.json" >"$WORK/grant.json"
     printf ',"disk":%s}' "$(cat "$WORK/disk.json")" >>"$WORK/grant.json"
     post grant "$WORK/grant.json"
-    cp "$WORK/answer" "$WORK/settings"
+    cp "$ANSWER" "$WORK/settings"
     DODAI_GRANTED=no
     # shellcheck source=/dev/null
     . "$WORK/settings"

@@ -1,22 +1,29 @@
 # The last thing before the installer restarts the machine.
 
-# put MODE FILE: what comes on standard input.
+# put MODE PATH: what comes on standard input becomes the file PATH below $ROOT.
 put() {
-    mkdir -p "${2%/*}"
-    rm -f "$2"
-    cat >"$2"
-    chmod "$1" "$2"
+    mkdir -p "$ROOT${2%/*}"
+    rm -f "$ROOT$2"
+    cat >"$ROOT$2"
+    chmod "$1" "$ROOT$2"
 }
+
+in_tree() {
+    [ -e "$ROOT$1" ] || [ -L "$ROOT$1" ]
+}
+
+{% include "sign.sh" %}
 
 # finish ROOT
 finish() {
-    [ -d "$1/etc" ] || fail script "there is no system in $1"
-    add_keys "$1"
-    printf '%s\n' "$DODAI_FIRST_BOOT_URL" | put 600 "$1/etc/dodai/first-boot.url"
-    put 700 "$1/etc/dodai/first-boot" <<'DODAI_FIRST_BOOT'
+    ROOT=$1
+    [ -d "$ROOT/etc" ] || fail script "there is no system in $ROOT"
+    add_keys
+    printf '%s\n' "$DODAI_FIRST_BOOT_URL" | put 600 /etc/dodai/first-boot.url
+    put 700 /etc/dodai/first-boot <<'DODAI_FIRST_BOOT'
 {% include "first_boot.sh" %}
 DODAI_FIRST_BOOT
-    put 644 "$1/etc/systemd/system/dodai-first-boot.service" <<'DODAI_UNIT'
+    put 644 /etc/systemd/system/dodai-first-boot.service <<'DODAI_UNIT'
 [Unit]
 Description=Tell Dodai that this system is up
 Wants=network-online.target
@@ -29,12 +36,13 @@ ExecStart=/bin/sh /etc/dodai/first-boot
 [Install]
 WantedBy=multi-user.target
 DODAI_UNIT
-    chmod 755 "$1/etc/dodai"
-    mkdir -p "$1/etc/systemd/system/multi-user.target.wants"
-    chmod 755 "$1/etc/systemd/system" "$1/etc/systemd/system/multi-user.target.wants"
-    ln -sf /etc/systemd/system/dodai-first-boot.service "$1/etc/systemd/system/multi-user.target.wants/"
+    chmod 755 "$ROOT/etc/dodai"
+    mkdir -p "$ROOT/etc/systemd/system/multi-user.target.wants"
+    chmod 755 "$ROOT/etc/systemd/system" "$ROOT/etc/systemd/system/multi-user.target.wants"
+    ln -sf /etc/systemd/system/dodai-first-boot.service "$ROOT/etc/systemd/system/multi-user.target.wants/"
+    write_sign
     # Where SELinux rules, what was written from outside has no label yet.
-    [ ! -x "$1/sbin/restorecon" ] || chroot "$1" /sbin/restorecon -R /root/.ssh /etc/dodai /etc/systemd/system 2>/dev/null || true
+    [ ! -x "$ROOT/sbin/restorecon" ] || chroot "$ROOT" /sbin/restorecon -R /root/.ssh /etc/ssh /etc/dodai /etc/systemd/system 2>/dev/null || true
     sync
     printf '{}' >"$WORK/done.json"
     post event/install_reboot "$WORK/done.json"
@@ -43,8 +51,8 @@ DODAI_UNIT
 
 add_keys() {
     [ -n "$DODAI_AUTHORIZED_KEYS" ] || return 0
-    mkdir -p "$1/root/.ssh"
-    chmod 700 "$1/root/.ssh"
-    printf '%s\n' "$DODAI_AUTHORIZED_KEYS" >>"$1/root/.ssh/authorized_keys"
-    chmod 600 "$1/root/.ssh/authorized_keys"
+    mkdir -p "$ROOT/root/.ssh"
+    chmod 700 "$ROOT/root/.ssh"
+    printf '%s\n' "$DODAI_AUTHORIZED_KEYS" >>"$ROOT/root/.ssh/authorized_keys"
+    chmod 600 "$ROOT/root/.ssh/authorized_keys"
 }

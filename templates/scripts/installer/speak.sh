@@ -1,22 +1,36 @@
 # Words to the console and to Dodai.
 
+longest_pause=60 # however long the server says that it wants to be left alone
+# Of this process alone: the heartbeat talks beside what the installer runs.
+ANSWER=$WORK/answer.$$
+HEADERS=$WORK/headers.$$
+
+{% include "retry_after.sh" %}
+
 say() {
     read -r uptime _ </proc/uptime
     printf '[%s] dodai: %s\n' "$uptime" "$*" | tee -a "$WORK/log" >/dev/console 2>/dev/null || true
 }
 
-# call PATH FILE: sets http_status (000: no answer) and leaves the answer in $WORK/answer.
+# call PATH FILE: sets http_status (000: no whole answer) and retry_after, and leaves the answer in $ANSWER.
 call() {
     type='application/json'
     case $2 in *.txt) type='text/plain; charset=utf-8' ;; esac
+    code=0
+    : >"$HEADERS"
     if command -v curl >/dev/null 2>&1; then
-        http_status=$(curl --silent --config "$WORK/curlrc" --header "Content-Type: $type" --data-binary @"$2" \
-            --output "$WORK/answer" --write-out '%{http_code}' --connect-timeout 10 --max-time 60 "$SERVER/$1" 2>/dev/null) ||
-            http_status=000
+        curl --silent --config "$WORK/curlrc" --header "Content-Type: $type" --data-binary @"$2" --output "$ANSWER" \
+            --dump-header "$HEADERS" --connect-timeout 10 --max-time 60 "$SERVER/$1" 2>/dev/null || code=$?
     else
-        http_status=$(WGETRC="$WORK/wgetrc" wget -q -S -T 60 -t 1 -O "$WORK/answer" --header="Content-Type: $type" \
-            --post-file="$2" "$SERVER/$1" 2>&1 | awk '$1 ~ /^HTTP/ { status = $2 } END { print status ? status : "000" }')
+        WGETRC="$WORK/wgetrc" wget -q -S -T 60 -t 1 -O "$ANSWER" --header="Content-Type: $type" --post-file="$2" \
+            "$SERVER/$1" 2>"$HEADERS" || code=$?
     fi
+    case $code in
+    0 | 8) said=$(of_headers <"$HEADERS") ;; # 8: wget's, for an answer of the server that is an error
+    *) said='000 ' ;;
+    esac
+    http_status=${said%% *}
+    retry_after=${said#* }
 }
 
 # post PATH FILE: until the server has taken it. Halts the machine when the attempt has ended.
@@ -35,9 +49,10 @@ post() {
             ;;
         400 | 413) halt_here "Dodai did not understand $1 (HTTP $http_status)" ;;
         esac
-        say "no answer to $1 (HTTP $http_status); again in $pause s"
-        sleep "$pause"
-        waited=$((waited + pause))
+        wait=$(pause_of "$pause" "$retry_after")
+        say "no answer to $1 (HTTP $http_status); again in $wait s"
+        sleep "$wait"
+        waited=$((waited + wait))
         pause=$((pause * 2 < 30 ? pause * 2 : 30))
     done
     halt_here "no answer from $SERVER in $RETRY_SECONDS s"

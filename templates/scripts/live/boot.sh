@@ -18,11 +18,25 @@ readonly MIB=1048576
 
 {% include "system.sh" %}
 
-# An install is told how it goes; later boots of the same system are not.
+# An install is told how it goes; later boots of the same system are not. Which this is only a clear answer says.
 begin() {
-    call event/install "$WORK/facts.json"
+    local pause=1
     AGAIN=yes
-    [[ $http_status != 2?? ]] || AGAIN=no
+    while [[ $SECONDS -lt $RETRY_SECONDS ]]; do
+        call event/install "$WORK/facts.json"
+        case $http_status in
+        2??)
+            AGAIN=no
+            return
+            ;;
+        408 | 425 | 429) ;; # too slow, too early, too often: later it may well
+        4??) return ;;
+        esac
+        pause_of "$pause"
+        say "no answer to event/install (HTTP $http_status); again in $REPLY s"
+        sleep "$REPLY"
+        pause=$((pause * 2 < 30 ? pause * 2 : 30))
+    done
 }
 
 # A machine that may have the settings is the one of the inventory; the others are told why not.
@@ -85,6 +99,7 @@ configure_system() {
     write_time
     write_network
     write_first_boot
+    write_sign
     printf '# Written by Dodai: this system runs from memory.\n' | put 644 /etc/fstab
 }
 
