@@ -1,9 +1,9 @@
 """The second witness of an install whose OS does not call: its SSH server, which shows the sign of this attempt.
 
 The installer writes the sign into the settings of the OS's SSH server, which says it in its first line to whoever
-connects (RFC 4253, section 4.2). It was made for this attempt, and goes only to the boot that has the write grant. So
-neither the OS of before, nor that of an earlier attempt, nor another machine at this address is taken for the new one;
-and a ramdisk has no SSH server.
+connects (RFC 4253, section 4.2). It was made for this attempt, and goes only to the boot that has the write grant (of a
+system in memory: its settings). So neither the OS of before, nor that of an earlier attempt, nor another machine at
+this address is taken for the new one; and a ramdisk has no SSH server.
 """
 
 import contextlib

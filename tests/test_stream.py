@@ -57,7 +57,9 @@ def _handler(files: Files) -> type[BaseHTTPRequestHandler]:
             files.asked.append(asked)
             answer = files.answers.pop(0) if files.answers else None
             if answer is not None and 400 <= answer < 600:
-                self.send_error(answer)
+                self.send_response(answer)
+                self.send_header("Retry-After", "7")
+                self.end_headers()
                 return
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and files.has_ranges else 0
             rest = files.content[start:]
@@ -95,13 +97,15 @@ class Machine:
         samples = contract.Samples()
         for at in range(0, len(WHOLE), MIB):
             samples.take(at, WHOLE[at : at + MIB])
-        text, lines = of_lib("take_status", "pause_of") + scripts.render("disk_image/stream.sh"), "\n".join(f"{at} {sha}" for at, sha in samples.kept)
+        text = of_lib("take_status", "pause_of") + scripts.render("disk_image/stream.sh")
+        lines = "\n".join(f"{at} {sha}" for at, sha in samples.kept)
         script = f"""set -Eeuo pipefail; WORK={self.folder}; LOG=$WORK/log; DISK=$WORK/disk; readonly MIB={MIB}
-            LONGEST_PAUSE=60 RETRY_SECONDS=5 IMAGE_NAME=tiny IMAGE_KIND={kind} IMAGE_URL={files.url} IMAGE_BYTES={len(known)}
+            LONGEST_PAUSE=60 RETRY_SECONDS=5
+            IMAGE_NAME=tiny IMAGE_KIND={kind} IMAGE_URL={files.url} IMAGE_BYTES={len(known)}
             IMAGE_SHA256={hashlib.sha256(known).hexdigest()} IMAGE_UNPACKED_BYTES={len(WHOLE)}
             SAMPLE_BYTES={contract.SAMPLE_BYTES} SAMPLES='{lines}'
             fail() {{ echo "FAIL $1: $2" | tee "$WORK/failure"; exit 3; }}
-            sleep() {{ command sleep 0.1; }}
+            sleep() {{ echo "$1" >>"$WORK/sleeps"; command sleep 0.1; }}
             {text}
             cause=; write_image; {then}"""
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
@@ -174,6 +178,13 @@ def test_a_server_that_has_it_no_more_is_told(machine: Machine, serve, answer: i
     said = machine.write(serve(disk_files.packed(WHOLE, "raw.gz"), answer), "raw.gz")
     assert said.startswith("FAIL fetch") and words in said
     assert not machine.can_boot
+
+
+@pytest.mark.parametrize("answer", [408, 425, 429, 503])
+def test_a_server_that_may_have_it_later_is_asked_again_when_it_wants(machine: Machine, serve, answer: int) -> None:
+    assert machine.write(serve(WHOLE, 3 * MIB, answer), "raw", then=MAKE_BOOTABLE) == ""
+    assert machine.can_boot
+    assert (machine.folder / "sleeps").read_text().split() == ["1", "7"]
 
 
 def test_a_server_without_ranges_is_told(machine: Machine, serve) -> None:

@@ -184,3 +184,13 @@ write_unit() {
 }
 
 {% include "sign.sh" %}
+
+set_up_system() {
+    write_names
+    write_keys
+    write_identity
+    write_time
+    write_network
+    write_first_boot
+    write_sign
+}

@@ -14,6 +14,7 @@ from tests import disk_files, installing
 from tests.disk_files import MIB
 from tests.test_scripts import bash
 
+SIGN = "etc/ssh/sshd_config.d/00-dodai.conf"
 KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostile it\'s "odd": {key} # x'
 
 
@@ -85,6 +86,7 @@ def set_up(tmp_path: Path, *, by: str = "auto", network: str = "52:54:00:00:00:0
             settings={
                 "HOSTNAME": "node1.example.org", "AUTHORIZED_KEYS": KEY, "NETWORK": network, "TIME": 1_700_000_000,
                 "TIMEZONE": "Asia/Tokyo", "FIRST_BOOT_URL": "http://10.0.0.2:8001/first-boot/token",
+                "SIGN": "dodai-X_y-7",
             },
         )
     )  # fmt: skip
@@ -147,6 +149,25 @@ def test_an_image_without_cloud_init_gets_files(tmp_path):
     assert (root / "root/.ssh/authorized_keys").read_text() == KEY + "\n"
     assert "first-boot/token" in (root / "etc/dodai/first-boot.url").read_text()
     assert not (root / "var/lib/cloud").exists()
+
+
+@pytest.mark.parametrize("by", ["cloud-init", "files"])
+def test_its_ssh_server_shows_the_sign_however_it_is_set_up(tmp_path, cloud, by):
+    (cloud / "usr/sbin").mkdir()
+    (cloud / "usr/sbin/sshd").touch()
+    set_up(tmp_path, by=by)
+    assert "VersionAddendum dodai-X_y-7\n" in (cloud / SIGN).read_text()
+
+
+def test_cloud_init_takes_the_sign_away_at_the_second_boot(tmp_path, cloud):
+    set_up(tmp_path)
+    (cloud / "var/lib/cloud/instance").mkdir()
+    (cloud / SIGN).parent.mkdir(parents=True)
+    (cloud / SIGN).touch()
+    ((shell, option, command),) = seed(cloud, "user-data")["bootcmd"]
+    for is_left in (True, False):
+        subprocess.run([shell, option, command.replace(" /", f" {cloud}/").replace(f"{cloud}/dev", "/dev")], check=True)
+        assert (cloud / SIGN).exists() is is_left
 
 
 def test_files_are_written_where_the_image_asks_for_them(tmp_path, cloud):

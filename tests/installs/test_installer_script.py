@@ -17,15 +17,24 @@ from installs import scripts
 
 GIVEN = "DODAI_GIVEN=yes\nDODAI_ANSWERS='first line\nsecond line'\nDODAI_BEFORE='echo x'\n"
 REFUSED = "DODAI_GRANTED=no\nDODAI_REASON='serial number is X'\n"
-SETTINGS = "DODAI_AUTHORIZED_KEYS='ssh-ed25519 AAAA one'\nDODAI_FIRST_BOOT_URL=http://10.0.0.2/first-boot/token\n"
+SETTINGS = (
+    "DODAI_AUTHORIZED_KEYS='ssh-ed25519 AAAA one'\nDODAI_FIRST_BOOT_URL=http://10.0.0.2/first-boot/token\n"
+    "DODAI_SIGN=dodai-X_y-7\n"
+)
 SECONDS = 60
 
 
 @dataclass
 class Listener:
-    """Answers each path with (status, text) and keeps who asked for what."""
+    """Answers each path with (status, text) and keeps who asked for what.
+
+    `before` has, for a path, answers that come first: a status alone wants to be asked again in 7 s, "half" breaks off.
+    `meanwhile` is called while the last byte of the answer to a path is still to come.
+    """
 
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    before: dict[str, list[int | str]] = field(default_factory=dict)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
 
@@ -39,10 +48,19 @@ def listener() -> Iterator[Listener]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             told.asked.append((self.path, self.headers.get("Authorization", ""), body))
             status, text = told.answers.get(self.path, (200, "{}"))
-            self.send_response(status)
+            first = told.before[self.path].pop(0) if told.before.get(self.path) else None
+            self.send_response(first if isinstance(first, int) else status)
+            if isinstance(first, int):
+                self.send_header("Retry-After", "7")
+                text = ""
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(text[: len(text) // 2 if first else -1].encode())
+            if first:
+                return
+            if meanwhile := told.meanwhile.pop(self.path, None):
+                meanwhile()
+            self.wfile.write(text[-1:].encode())
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -62,7 +80,11 @@ def run(request, tmp_path, listener) -> Callable[..., str]:
     tools = tmp_path / "tools"
     tools.mkdir()
     noting = f"echo off >>{tmp_path}/power"
-    for name, does in (("poweroff", noting), ("sleep", "[ $1 != 3600 ] || kill $PPID"), ("chroot", "true")):
+    for name, does in (
+        ("poweroff", noting),
+        ("sleep", f"echo $1 >>{tmp_path}/sleeps; [ $1 != 3600 ] || kill $PPID"),
+        ("chroot", "true"),
+    ):
         (tools / name).write_text(f"#!/bin/sh\n{does}\n")
         (tools / name).chmod(0o755)
     text = scripts.render("installer/install.sh", server=listener.url, token="T0KEN", disk={"serial": "S", "wwn": ""})
@@ -117,6 +139,40 @@ def test_at_the_end_keys_and_the_first_call_are_in_the_new_system(run, listener,
     assert str(link.readlink()) == "/etc/systemd/system/dodai-first-boot.service"
     assert _mode(root / "etc/systemd/system") == _mode(root / "etc/dodai") == 0o755
     assert [path for path, _who, _body in listener.asked] == ["/event/install_reboot"]
+
+
+@pytest.mark.parametrize("has_server", [True, False])
+def test_an_ssh_server_of_the_new_system_is_told_the_sign(run, listener, tmp_path, has_server) -> None:
+    root = tmp_path / "target"
+    for folder in ("etc", "usr/sbin", "work"):
+        (root / folder).mkdir(parents=True)
+    if has_server:
+        (root / "usr/sbin/sshd").touch()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "settings").write_text(SETTINGS)
+    assert run("late", str(root)) == ""
+    written = root / "etc/ssh/sshd_config.d/00-dodai.conf"
+    assert written.exists() == has_server
+    assert not has_server or "VersionAddendum dodai-X_y-7\n" in written.read_text()
+    assert "sshd_config.d/00-dodai.conf" in (root / "etc/dodai/first-boot").read_text(), "the first call takes it away"
+
+
+def test_a_sick_dodai_is_asked_again_when_it_wants(run, listener, tmp_path) -> None:
+    listener.answers["/answers"] = (200, GIVEN)
+    listener.before["/event/install"] = [503, 429]
+    listener.before["/answers"] = ["half", 503]
+    assert run("answers", str(tmp_path / "answers.cfg")) == ""
+    assert (tmp_path / "answers.cfg").read_text() == "first line\nsecond line"
+    assert [path for path, _who, _body in listener.asked] == ["/event/install"] * 3 + ["/answers"] * 3
+    assert (tmp_path / "sleeps").read_text().split()[:4] == ["7", "7", "1", "7"]
+
+
+def test_what_the_heartbeat_is_told_is_not_taken_for_the_answers(run, listener, tmp_path) -> None:
+    listener.answers["/answers"] = (200, GIVEN)
+    listener.meanwhile["/answers"] = lambda: run("phase", "base")
+    assert run("answers", str(tmp_path / "answers.cfg")) == ""
+    assert (tmp_path / "answers.cfg").read_text() == "first line\nsecond line"
+    assert [path for path, _who, _body in listener.asked] == ["/event/install", "/answers", "/event/progress"]
 
 
 def test_without_a_system_nothing_is_said_to_be_installed(run, listener, tmp_path) -> None:

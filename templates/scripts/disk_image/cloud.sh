@@ -12,15 +12,10 @@ set_up() {
         write_time_of_clock
         write_identity
         write_seed
+        write_sign
     else
-        write_names
-        write_keys
-        write_identity
-        write_time
-        write_network
-        write_first_boot
+        set_up_system
     fi
-    write_sign
 }
 
 write_time_of_clock() {

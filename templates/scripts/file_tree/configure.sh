@@ -16,13 +16,7 @@ write_fstab() {
 
 configure_system() {
     cause=image
-    write_names
-    write_keys
-    write_identity
-    write_time
+    set_up_system
     write_fstab
-    write_network
-    write_first_boot
-    write_sign
     write_sign
 }

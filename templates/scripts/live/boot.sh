@@ -93,13 +93,7 @@ put_together() {
 configure_system() {
     cause=image
     put_together
-    write_names
-    write_keys
-    write_identity
-    write_time
-    write_network
-    write_first_boot
-    write_sign
+    set_up_system
     printf '# Written by Dodai: this system runs from memory.\n' | put 644 /etc/fstab
 }
 
