@@ -4,6 +4,7 @@ from typing import Any
 
 from installs import digests, plan
 from installs.layout import layout_of
+from installs.methods import METHODS
 from installs.models import Install
 
 
@@ -26,7 +27,8 @@ def _present(install: Install) -> dict[str, Any]:
         "identity": plan.identity_of(machine),
     }
     if image:
-        roots = [plan.disk_facts(disk) for disk in machine.disks.filter(is_root=True)]
+        chosen = machine.disks.filter(is_root=True) if METHODS[install.method].writes_disks else []
+        roots = [plan.disk_facts(disk) for disk in chosen]
         found |= {
             "disk": roots[0] if len(roots) == 1 else None,
             "image": _without_address(plan.image_facts(machine, image)),

@@ -29,14 +29,21 @@ def may_start(install: Install) -> bool:
 
 
 def ask_settings(boot: Boot, facts: Facts) -> grant.Granted | grant.Refused | grant.Over:
-    """The settings of a system that writes no disk, for the machine of the inventory and no other."""
+    """The settings of a system that writes no disk, for the machine of the inventory and no other.
+
+    While its install goes on all must be as it was approved. Later it is what the machine runs, also once protected.
+    """
     with transaction.atomic():
         install = lock(boot.install_id)
         if METHODS[install.method].writes_disks or not may_start(install):
             return grant.Over()
         if problem := grant.wrong_boot(install, boot, facts):
             return grant.Refused(problem)
-        if difference := grant.identity_difference(install.machine, facts):
+        if install.state in UNDER_WAY:
+            difference = grant.machine_difference(install, facts)
+        else:
+            difference = grant.identity_difference(install.machine, facts)
+        if difference:
             return _refuse(install, *difference)
         token = tokens.following(boot.token_hash, boot.boot_id, purpose="first-boot")
         save(install, first_boot_hash=tokens.digest(token))

@@ -19,7 +19,7 @@ from machines import jobs as machine_jobs
 from machines import own_hosts
 from machines.models import Disk, Machine, PowerCommand
 from machines.power import fake
-from tests import installing, permissions, scenes
+from tests import installer_answers, installing, permissions, scenes
 from tests.guarantees.tally import Tally, rounds
 from tests.test_pages_content import text_of
 
@@ -258,10 +258,29 @@ def answer_to_a_network_boot(client, machine, image, make):
 
 def answer_to_the_grant(client, machine, image, make):
     install, server = scenes.until_installer(machine, image)
+    refuses(install, server, server.ask_grant, make)
+
+
+def answer_to_an_installer(client, machine, image, make):
+    """Who is told the answers goes on to the disk."""
+    install, server = booting(machine, installer_answers.make_image("preseed"))
+    installer = installer_answers.Installing(server.machine)
+    installer.client = server.client
+    installer.boot_installer("preseed")
+    refuses(install, installer, installer.ask_answers, make)
+
+
+def answer_to_a_system_in_memory(client, machine, image, make):
+    install, server = booting(machine, installing.make_image("live", kind="squashfs", method="live"))
+    assert server.boot()
+    refuses(install, server, server.ask_settings, make)
+
+
+def refuses(install: Install, server: installing.Server, ask: Callable[[], str], make) -> None:
     fake.calls.clear()
-    make(machine)
-    server.machine = Machine.objects.get(pk=machine.pk)
-    assert "DODAI_GRANTED=no" in server.ask_grant()
+    make(server.machine)
+    server.machine = Machine.objects.get(pk=server.machine.pk)
+    assert "DODAI_GRANTED=no" in ask()
     end(install)
 
 
@@ -282,7 +301,10 @@ COMMANDS = {
     "worker": command_worker, "watchdog": command_watchdog,
 }  # fmt: skip
 ADMIN_ACTIONS = {"install": admin_action, "inspect": admin_action, "power": admin_action}
-MACHINES_OWN = {"boot.ipxe": answer_to_a_network_boot, "grant": answer_to_the_grant}
+MACHINES_OWN = {
+    "boot.ipxe": answer_to_a_network_boot, "grant": answer_to_the_grant, "answers": answer_to_an_installer,
+    "settings": answer_to_a_system_in_memory,
+}  # fmt: skip
 OTHERS = {
     "retry all": page_retry_all, "between two steps": job_between_two_steps,
     "power asked before": job_of_a_power_command,
@@ -321,9 +343,9 @@ def test_a_step_that_is_under_way_when_it_is_protected_sends_no_command(machine,
 # What begins nothing, and why; a new address, command or action that stands in no table fails the tests below.
 
 HARMLESS_PAGES = {
-    "reads": "activity connect doctor events fleet image images image_import install installs installs_csv log console "
-    "inventory_export machine machine_ids machines machines_csv many_results metrics notices sightings system vlans "
-    "waves wave clusters inventory_preview",
+    "reads": "activity connect doctor events fleet image images image_answers image_import install installs "
+    "installs_csv log console inventory_export machine machine_ids machines machines_csv many_results metrics notices "
+    "sightings system vlans waves wave clusters inventory_preview",
     "writes rows that no machine is touched by": "adopt bring_back cancel check_up choose_cluster cluster image_again "
     "image_bring_back image_debian image_delete image_import_again image_import_cancel image_import_new image_part "
     "image_retire inventory_forget inventory_import login logout notes notice notice_remove notice_test protection "
@@ -338,7 +360,7 @@ HARMLESS_COMMANDS = {
     "keeps the listed processes, or tests": "up web provision test lab prepare ramdisk import_images poll_power unlock",
     "ends an install": "cancel",
 }
-HARMLESS_LISTENER = "script event log console_log first-boot hello grub grub.cfg pxelinux.cfg boot"
+HARMLESS_LISTENER = "script file event log console_log first-boot hello grub grub.cfg pxelinux.cfg boot"
 
 
 def test_no_page_is_missing():

@@ -135,6 +135,19 @@ def test_another_machine_gets_no_settings(booted, server):
     assert (booted.wanted_end, booted.cause, booted.first_boot_hash) == ("failed", "identity", "")
 
 
+@pytest.mark.parametrize("change", [{"kernel_args": "quiet"}, {"sha256": "c" * 64}])
+def test_another_image_than_the_approved_one_gets_no_settings(booted, server, change):
+    Image.objects.update(**change)
+    assert "DODAI_GRANTED=no" in server.ask_settings()
+    booted.refresh_from_db()
+    assert (booted.wanted_end, booted.cause, booted.first_boot_hash) == ("failed", "plan", "")
+
+
+def test_a_disk_that_was_put_in_meanwhile_does_not_matter_to_it(booted, server, machine):
+    machine.disks.update(is_root=False, serial="OTHER")
+    assert "DODAI_GRANTED=yes" in server.ask_settings()
+
+
 def test_another_machine_gets_none_later_either(running, server):
     assert server.boot()
     before = Install.objects.get().first_boot_hash
