@@ -33,7 +33,7 @@ class Stage:
 
     name: str
     command: tuple[str, ...]
-    limit_seconds: int = 180
+    limit_seconds: int = 120
     is_quick: bool = True  # `test --fast` runs it
     environment: Environment = on_sqlite
 
@@ -59,7 +59,7 @@ STAGES = (
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
     Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1200),
     Stage("tests on PostgreSQL", _pytest("--only-database"), 1000, is_quick=False, environment=on_postgres),
-    Stage("lab", _pytest("-m", "lab"), 1500, is_quick=False),
+    Stage("lab", _pytest("-m", "lab"), 1800, is_quick=False),
     Stage("browser", _pytest("-m", "browser"), 780, is_quick=False),
 )
 
