@@ -4,6 +4,7 @@ What is sealed for the database, given to a user as a password or made as a toke
 the keys of the run. What a command prints on purpose, for whoever asked it, stays out of the look at standard output.
 """
 
+import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -83,6 +84,9 @@ class Leaks:
     def _note_sealed(self, plain: str, purpose: str) -> None:
         if purpose in ("bmc password", "notice secret"):  # others are URLs and files: their words may be said
             self._note(self.used, f"a {purpose}", plain)
+        if purpose == "image secrets":
+            for line in "\n".join(map(str, json.loads(plain).values())).splitlines():
+                self._note(self.used, "a secret variable of an image", line.partition(":")[2].strip())
 
     def _note(self, secrets: dict[str, str], name: str, secret: str | None) -> None:
         if secret and len(secret) >= LEAST and len(secrets) < MOST and secret not in secrets.values():

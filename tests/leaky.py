@@ -43,6 +43,11 @@ def test_leaks_as_a_url_spells_it():
     logger.warning("GET /?x=c4n4ry%2Fof%20the%20leaky")
 
 
+def test_leaks_a_secret_variable_of_an_image():
+    keys.encrypt('{"variables": "root_hash: $6$c4n4ry$hash\\nx: y"}', purpose="image secrets")
+    logger.warning("chpasswd: $6$c4n4ry$hash")
+
+
 def test_leaks_into_the_queue(secret):
     django_rq.get_queue("default").enqueue("builtins.print", secret)
 
