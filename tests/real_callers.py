@@ -38,16 +38,20 @@ class Caller:
     def boot(self) -> None:
         answer = self.ask("GET", f"/boot.ipxe?mac={self.mac}")[1]
         boot_token = answer.partition("/script/")[2].split()[0]
-        for _ in range(20):
-            status, script = self.ask("POST", f"/script/{boot_token}", f"boot_id={self.boot_id}", form=True)
-            if status != HTTPStatus.TOO_MANY_REQUESTS:  # all callers share one address
-                break
-            time.sleep(1)
+        status, script = self.ask("POST", f"/script/{boot_token}", f"boot_id={self.boot_id}", form=True)
         assert status == 200, (status, script[:200])
         self.token = script.partition("Bearer %s\\n' ")[2].split()[0]
 
     def say(self, name: str, data: object = None) -> int:
         return self.ask("POST", f"/event/{name}", json.dumps(data or {}))[0]
+
+    def say_until_heard(self, name: str) -> None:
+        """As machines do; all callers share one address, of which only so many calls a second are taken."""
+        for _ in range(20):
+            if (status := self.say(name)) != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(1)
+        assert status == HTTPStatus.OK, status
 
     def install_wholly(self) -> None:
         """All that a machine says while it is installed, after its boot."""
