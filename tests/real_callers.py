@@ -38,16 +38,17 @@ class Caller:
     def boot(self) -> None:
         answer = self.ask("GET", f"/boot.ipxe?mac={self.mac}")[1]
         boot_token = answer.partition("/script/")[2].split()[0]
-        for _ in range(20):
-            status, script = self.ask("POST", f"/script/{boot_token}", f"boot_id={self.boot_id}", form=True)
-            if status != HTTPStatus.TOO_MANY_REQUESTS:  # all callers share one address
-                break
-            time.sleep(1)
+        form = f"boot_id={self.boot_id}"
+        status, script = self._ask_until_heard("POST", f"/script/{boot_token}", form, form=True)
         assert status == 200, (status, script[:200])
         self.token = script.partition("Bearer %s\\n' ")[2].split()[0]
 
     def say(self, name: str, data: object = None) -> int:
         return self.ask("POST", f"/event/{name}", json.dumps(data or {}))[0]
+
+    def say_until_heard(self, name: str) -> None:
+        status, words = self._ask_until_heard("POST", f"/event/{name}", "{}")
+        assert status == 200, (status, words)
 
     def install_wholly(self) -> None:
         """All that a machine says while it is installed, after its boot."""
@@ -64,6 +65,15 @@ class Caller:
         assert self.say("install_reboot") == 200
         path = granted.partition("/first-boot/")[2].split()[0].strip("'")
         assert self.ask("POST", f"/first-boot/{path}")[0] == 200
+
+    def _ask_until_heard(self, method: str, path: str, body: str, *, form: bool = False) -> tuple[int, str]:
+        """As machines do; all callers share one address, of which only so many calls a second are taken."""
+        for _ in range(20):
+            answer = self.ask(method, path, body, form=form)
+            if answer[0] != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(1)
+        return answer
 
     def ask(self, method: str, path: str, body: str = "", *, form: bool = False) -> tuple[int, str]:
         kind = "application/x-www-form-urlencoded" if form else "application/json"

@@ -283,3 +283,13 @@ def _network_namespace(pid: int) -> str | None:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:  # it has ended, or is not ours to see
         return None
+
+
+def test_a_server_that_went_off_by_itself_takes_its_next_boot_device(lab: RunningLab):
+    profile = lab.profiles[0]
+    lab.ipmitool(profile, "chassis", "power", "on")
+    os.kill(lab.machine(profile.name)["pid"], signal.SIGKILL)
+    wait_until(lambda: lab.machine(profile.name)["power"] == "off", seconds=30, what="its end")
+    assert lab.ipmitool(profile, "-N", "7", "-R", "1", "chassis", "bootdev", "pxe").returncode == 0
+    assert lab.ipmitool(profile, "chassis", "power", "on").returncode == 0
+    assert lab.machine(profile.name)["power"] == "on"

@@ -66,7 +66,8 @@ pause_of() {
     [[ ${retry_after:-0} -le $REPLY ]] || REPLY=$((retry_after < LONGEST_PAUSE ? retry_after : LONGEST_PAUSE))
 }
 
-# Prints the status and what Retry-After says. curl needs a quarter of a second to start on a slow machine, and this is done every second.
+# Prints the status and what Retry-After says. curl needs a quarter of a second to start on a slow machine, and this is
+# done every second.
 # Runs in a subshell: a connection that breaks ends it with SIGPIPE, and its exit code says enough.
 post_with_bash() {
     local body='' status line length='' wanted='' code=0

@@ -103,4 +103,5 @@ def test_an_empty_dodai_leads_to_connecting(opened, axe):
     page = opened("/", group="admin")
     page.locator(".blank").get_by_role("link", name="Connect real servers").click()
     page.wait_for_url("**/connect/")
+    page.set_viewport_size({"width": 1280, "height": 2000})  # or the pinned card hides some words from axe
     assert axe(page) == []

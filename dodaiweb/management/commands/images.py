@@ -1,6 +1,7 @@
 """`manage.py images`: images and ramdisks to machines, apart from all else so that downloads delay nothing."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core.management.base import BaseCommand
 from dodaiweb import images_app, options
 
 MOST_DOWNLOADS = 512  # more get a 503, which the ramdisk tries again
+NICENESS = 10  # where processors are scarce, events and pages come before downloads
 
 
 class Command(BaseCommand):
@@ -20,6 +22,7 @@ class Command(BaseCommand):
         options.add_listener(parser, port=8002)
 
     def handle(self, *args: str, **values: Any) -> None:
+        os.nice(NICENESS)
         uvicorn.run(
             images_app.application(Path(settings.DATA)),
             host=values["host"],
