@@ -1,26 +1,23 @@
 """What machines and strangers say on the provisioning listener: taken once, or refused, and never a fault."""
 
-import io
 import json
 import logging
 import random
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
-from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, transaction
+from django.db import transaction
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from installs import actions, flow, lifecycle, tokens
 from installs.models import Event, Install
 from tests import installing
+from tests.guarantees.listener import Listener
 from tests.guarantees.tally import rounds
 from tests.installs.test_races import at_once
 
@@ -40,18 +37,6 @@ def _listener(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("installs.ramdisk.latest", lambda name, data: installing.RAMDISK)
 
 
-@contextmanager
-def connections_kept() -> Iterator[None]:
-    """The end of a request would close the connection that a test's transaction is on."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    try:
-        yield
-    finally:
-        for signal in (request_started, request_finished):
-            signal.connect(close_old_connections)
-
-
 def work() -> None:
     flow.begin_next()
     while flow.run_due():
@@ -65,21 +50,10 @@ class Scene:
     server: installing.Server
     other: installing.Server
     tokens: dict[str, str]
-    handler: WSGIHandler
+    listener: Listener
 
     def ask(self, method: str, path: bytes, query: bytes = b"", body: bytes = b"", **headers: str) -> int:
-        environ = {
-            "REQUEST_METHOD": method, "PATH_INFO": path.decode("latin-1"), "QUERY_STRING": query.decode("latin-1"),
-            "SERVER_NAME": "dodai", "SERVER_PORT": "8001", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "10.0.0.9",
-            "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO(),
-            "CONTENT_LENGTH": str(len(body)), **headers,
-        }  # fmt: skip
-        answered: list[str] = []
-        with connections_kept():
-            response = self.handler(environ, lambda status, headers: answered.append(status))
-            b"".join(response)
-            response.close()
-        return int(answered[0][:3])
+        return self.listener.ask(method, path, query, body, **headers)[0]
 
     def event(self, name: str, data: object = None, token: str = "") -> int:
         bearer = f"Bearer {token or self.server.token}"
@@ -116,7 +90,7 @@ def scene(db) -> Scene:
         "installer": server.token, "boot": boot_token, "other's boot": unused, FIRST_BOOT: first_boot_token,
         "ended": old.token, "unknown": tokens.new(), "empty": "", "odd": "é" * 43,
     }  # fmt: skip
-    return Scene(server, other, known, WSGIHandler())
+    return Scene(server, other, known, Listener())
 
 
 # Tokens

@@ -10,7 +10,7 @@ from tests import installing
 from tests.guarantees import faults
 from tests.guarantees.faults import VICTIMS, Fault
 from tests.guarantees.killing import Operator, Round, running
-from tests.guarantees.tally import is_long
+from tests.guarantees.tally import is_long, is_time_left
 
 SEED = 20261122
 MACHINES = 3
@@ -75,7 +75,7 @@ def ends_of_all(points: list[tuple[str, int]]) -> list[Fault]:
 
 
 def a_share(chance: random.Random, all_of_them: list[Fault], count: int) -> list[Fault]:
-    """All in the long form; else so many, of each kind of boundary one before there are two."""
+    """All in the long form, in any order; else so many, of each kind of boundary one before there are two."""
     chance.shuffle(all_of_them)
     if is_long():
         return all_of_them
@@ -95,6 +95,7 @@ def test_all_kinds_of_boundaries_are_passed(points):
     assert len(points) > 60
 
 
+@pytest.mark.fills_the_time
 @pytest.mark.parametrize(
     ("claim", "says", "choose", "share", "at_once"),
     [
@@ -108,12 +109,18 @@ def test_installs_survive(points, bench, guarantee, claim, says, choose, share, 
     chance = random.Random(SEED)
     tally = guarantee(claim, says, seed=SEED)
     chosen = a_share(chance, choose(points), share)
-    longest = 0.0
-    for start in range(0, len(chosen), at_once):
-        together = chosen[start : start + at_once]
+    longest, tried = 0.0, 0
+    for together in batched(chosen, at_once):
+        if tried and not is_time_left():
+            break
         with tally.trial(len(together)):
             played = bench(*together)
         tally.trials -= len(together) - len(played.struck)  # one that did not strike was no trial
+        tried += len(together)
         longest = max([longest, *played.recoveries])
-    assert tally.trials >= 0.7 * len(chosen), "most of them never struck"
-    print(f"{tally.trials} faults, longest recovery {longest:.1f} s")
+    assert tally.trials >= 0.7 * tried, "most of them never struck"
+    print(f"{tally.trials} faults of {len(chosen)}, longest recovery {longest:.1f} s")
+
+
+def batched(faults_in_order: list[Fault], size: int) -> list[list[Fault]]:
+    return [faults_in_order[start : start + size] for start in range(0, len(faults_in_order), size)]
