@@ -101,8 +101,8 @@ class Caller:
     meanwhile: Callable[[], None] = lambda: None  # called between two tries
     _pause: float = field(default=0.25)
 
-    def get(self, path: str, query: dict[str, str], *, headers: dict[str, str] | None = None) -> _Answer:
-        return self._until_answered("GET", f"{path}?{urllib.parse.urlencode(query)}", b"", headers or {})
+    def get(self, path: str, query: dict[str, str] | None = None, *, headers: dict[str, str] | None = None) -> _Answer:
+        return self._until_answered("GET", f"{path}?{urllib.parse.urlencode(query or {})}", b"", headers or {})
 
     def post(
         self, path: str, data: Any = "", content_type: str = "", *, headers: dict[str, str] | None = None
