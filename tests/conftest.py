@@ -73,11 +73,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # setpriv: it dies with us even where we are killed.
     server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *valkey.command(socket)], stdout=subprocess.DEVNULL)
     try:
-        valkey.wait(f"unix://{socket}", seconds=20)
+        valkey.wait(f"unix://{socket}", seconds=60)
         yield
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=30)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from machines.power.base import BootDevice, Power, PowerDriver
 from machines.power.child import call_in_child
 
 FOLDER = "DODAI_TEST_BMCS"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 240
 
 
 class PlayedPower(PowerDriver):
@@ -129,7 +129,7 @@ class Caller:
 
 
 def once(port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> _Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body, headers or {})
         return _Answer(connection.getresponse())
