@@ -201,11 +201,17 @@ class Round:
         assert (machine.image_name, machine.handled_by) == (self.operator.image.name, "")
 
     def _check_recovery(self, install: Install) -> None:
+        """It ended soon after each fault; where a freeze followed, it had gone on until that one."""
         assert install.ended_at
-        for name in self.struck:
-            fired = json.loads((self.site.faults / "fired" / name).read_text())
-            self.recoveries.append(install.ended_at.timestamp() - fired["at"])
+        ended = install.ended_at.timestamp()
+        struck = {name: self._struck_at(name) for name in self.struck}
+        freezes = [at for name, at in struck.items() if self.struck[name] > at]
+        for at in struck.values():
+            self.recoveries.append(min([ended, *(each for each in freezes if each > at)]) - at)
             assert self.recoveries[-1] < RECOVERY_SECONDS, f"{install.machine.name} took {self.recoveries[-1]:.1f} s"
+
+    def _struck_at(self, name: str) -> float:
+        return float(json.loads((self.site.faults / "fired" / name).read_text())["at"])
 
     def _words(self) -> str:
         lines = [f"faults: {'; '.join(map(str, self.faults))}; struck {len(self.struck)}"]
