@@ -3,6 +3,7 @@ import inspect
 import math
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from dodaiweb.testing import figures
 from tests.guarantees.tally import Tally, is_long, take_share, write
 
 _OUTCOME = pytest.StashKey[str]()
+LOOK_SECONDS = 2.0
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,20 +82,31 @@ def guarantee(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tally]]:
         tallies.append(Tally(claim, says, seed))
         return tallies[-1]
 
-    yield begin
+    with _accelerators(is_looking=bool(is_long() and request.node.get_closest_marker("lab"))) as seen:
+        yield begin
     outcome = request.node.stash.get(_OUTCOME, "interrupted")
     for tally in tallies:
         if outcome in ("passed", "failed"):  # one that was skipped or interrupted has shown nothing
-            tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=_accelerator(request))
+            ran_under = " and ".join(sorted(seen))
+            tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=ran_under)
 
 
-def _accelerator(request: pytest.FixtureRequest) -> str:
-    """What the practice servers of a lab test ran under, as seen now; empty if none is on."""
-    if not request.node.get_closest_marker("lab"):
-        return ""
-    found = {"tcg": "emulated processor", "kvm": "KVM"}
-    seen = {name for name in found for line in _qemus() if f"-accel\0{name}".encode() in line}
-    return " and ".join(found[name] for name in sorted(seen))
+@contextlib.contextmanager
+def _accelerators(*, is_looking: bool) -> Iterator[set[str]]:
+    """What virtual machines of this computer run under, as seen meanwhile."""
+    known = {"tcg": "emulated processor", "kvm": "KVM"}
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while is_looking and not over.wait(LOOK_SECONDS):
+            seen.update(known[name] for name in known for line in _qemus() if f"-accel\0{name}".encode() in line)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    yield seen
+    over.set()
+    looking.join(10)
 
 
 def _qemus() -> list[bytes]:

@@ -1,5 +1,6 @@
 """Rounds of installs under faults, and what has to be true of each of them afterwards."""
 
+import http.client
 import json
 import re
 import secrets
@@ -87,13 +88,13 @@ class Operator:
         return self._caller.get(path, {}, headers=self._headers).status_code
 
     def order(self, machine: Machine) -> None:
-        """Raises AssertionError where the page does not offer it."""
+        """Raises AssertionError where the page does not offer it, OSError or HTTPException where no answer came."""
         path = f"/machines/{machine.name}/install/"
         plan = self._caller.get(path, {"image": str(self.image.pk)}, headers=self._headers).content.decode()
         approved = re.search(r'name="approved" value="(\w+)"', plan)
         assert approved, f"no plan of {machine.name}: {re.sub('<[^>]*>', ' ', plan)[-2500:]}"
         words = {"image": str(self.image.pk), "approved": approved[1], "typed": machine.name}
-        self._caller.post(path, words, headers=self._headers)
+        self._caller.post_once(path, words, headers=self._headers)
 
 
 @dataclass
@@ -147,7 +148,7 @@ class Round:
         while not (made := patiently(lambda: list(machine.installs.exclude(pk__in=before)))):
             try:
                 self.operator.order(machine)
-            except AssertionError:
+            except (AssertionError, OSError, http.client.HTTPException):
                 if time.monotonic() > end:
                     raise
         assert len(made) == 1, f"{machine} was ordered once and got {made}"
