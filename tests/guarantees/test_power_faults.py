@@ -40,6 +40,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SEED = 11
 ENDING_SECONDS = 30.0  # for the end of a process on a computer that may be busy
 TURN_SECONDS = 0.05
+HELD_UP_SECONDS = rounds(3, 1)  # the short form runs on computers that do much else meanwhile
 MEASURINGS = 3  # of which one has to be good enough: the computer may have been busy with something else
 
 
@@ -315,7 +316,7 @@ def test_dead_bmcs_do_not_hold_up_the_others(guarantee, bmcs, monkeypatch):
         measured = (_held_up_seconds(live, gone) for _ in range(MEASURINGS))
         with tally.trial(healthy):
             held_up = [next(measured)]
-            while held_up[-1] >= 1.0:
+            while held_up[-1] >= HELD_UP_SECONDS:
                 held_up.append(next(measured, None))
                 assert held_up[-1] is not None, f"seconds later than without dead ones, each time: {held_up}"
 
