@@ -70,7 +70,7 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         boot = Boot.objects.select_for_update().filter(token_hash=tokens.digest(token)).first()
         if boot is None or not boot_id:
             return None
-        install = Install.objects.select_for_update(of=("self",)).select_related("machine").get(pk=boot.install_id)
+        install = Install.objects.select_for_update(of=("self",)).select_related("machine", "script").get(pk=boot.install_id)
         if install.state not in (State.RUNNING, State.WAITING):
             return None
         if boot.boot_id and boot.boot_id != boot_id:
@@ -82,7 +82,7 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         boot.save(update_fields=["boot_id", "script_at", "installer_hash"])
         if install.state == State.WAITING and install.silence:
             save(install, quiet_until=now() + install.silence)
-        return install.script.replace(TOKEN_PLACEHOLDER, installer_token)
+        return install.script.text.replace(TOKEN_PLACEHOLDER, installer_token)
 
 
 def _ramdisk(machine: Machine, mac: str, address: str | None) -> BootRamdisk | None:
