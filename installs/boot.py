@@ -70,7 +70,8 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         boot = Boot.objects.select_for_update().filter(token_hash=tokens.digest(token)).first()
         if boot is None or not boot_id:
             return None
-        install = Install.objects.select_for_update(of=("self",)).select_related("machine", "script").get(pk=boot.install_id)
+        locked = Install.objects.select_for_update(of=("self",))
+        install = locked.select_related("machine", "script").get(pk=boot.install_id)
         if install.state not in (State.RUNNING, State.WAITING):
             return None
         if boot.boot_id and boot.boot_id != boot_id:

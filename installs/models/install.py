@@ -136,7 +136,10 @@ class Install(models.Model):
 
 
 class Script(models.Model):
-    """What the machine of an install runs, frozen with its plan. Apart: SQLite writes the whole row at each progress."""
+    """What the machine of an install runs, frozen with its plan.
+
+    Apart from the install: SQLite writes a whole row for each progress in it.
+    """
 
     install = models.OneToOneField(Install, models.CASCADE, primary_key=True)
     text = models.TextField(help_text="With a placeholder for the installer token")
