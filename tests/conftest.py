@@ -35,10 +35,14 @@ TESTS = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import hypothesis
     from django.conf import settings
 
     from tests.leaks import Leaks
 
+    patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}  # the computer is busy
+    hypothesis.settings.register_profile("dodai", derandomize=True, **patient)
+    hypothesis.settings.load_profile("dodai")
     _ = settings.DATABASES  # pytest-django sets Django up only where the settings are loaded
     config.pluginmanager.register(Leaks(DATA))
 

@@ -18,11 +18,11 @@ from dodaiweb.processes import children_of
 from tests import canaries, disk_secrets
 from tests.real_up import MANAGE, READY, comm, descendants, free_ports, leaks
 
-READY_SECONDS = 60
-PREPARED_SECONDS = 420  # packages are fetched, and three machines inspected, on a computer that may be busy
-INSTALL_SECONDS = 300
-COMMAND_SECONDS = 90
-STOP_SECONDS = 30
+READY_SECONDS = 180
+PREPARED_SECONDS = 700  # packages are fetched, and three machines inspected, on a computer that may be busy
+INSTALL_SECONDS = 600
+COMMAND_SECONDS = 180
+STOP_SECONDS = 60
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Dodai:
     def boot_answer(self, machine: str) -> str:
         """What the provisioning listener tells the machine's firmware now."""
         url = f"http://127.0.0.1:{self.ports[1]}/boot.ipxe?mac={self.lab(machine)['mac']}&platform=efi"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read().decode()
 
     def _command(self, *words: str) -> list[str]:
@@ -212,7 +212,7 @@ class KeptDisk:
         """Whether every byte is as it was. The machine must be off."""
         done = subprocess.run(
             ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", str(self.copy), str(self.disk)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         return done.returncode == 0
@@ -224,7 +224,7 @@ def look_for_secrets(dodai: Dodai, machine: str, work: Path, *, folders: tuple[s
     The first-boot token is spent by now: its file is gone, its bytes may still be in a block that nothing uses.
     """
     dodai.must("power", machine, "soft")
-    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=90, what=f"{machine} to be off")
+    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=180, what=f"{machine} to be off")
     told = dodai.database(f"from tests.disk_secrets import tokens_of\ntokens_of({machine!r})")
     secrets = told | disk_secrets.boot_tokens(dodai.console(machine)) | canaries.of_folder(dodai.data)
     disk = disk_secrets.raw(Path(dodai.lab(machine)["disk"]), work / f"{machine}.raw")
@@ -238,7 +238,7 @@ def look_for_secrets(dodai: Dodai, machine: str, work: Path, *, folders: tuple[s
 
 def switch_off(dodai: Dodai, machine: str) -> None:
     dodai.must("power", machine, "off")
-    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=20, what=f"{machine} to be off")
+    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=120, what=f"{machine} to be off")
 
 
 def wait_until(found: Callable[[], Any], *, seconds: float, what: str, story: Callable[[], str] = lambda: "") -> Any:

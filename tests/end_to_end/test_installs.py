@@ -9,7 +9,7 @@ from tests.end_to_end.dodai import look_for_secrets, wait_until
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot"]
 PHASES = {"fetch", "verify", "partition", "copy", "configure", "bootloader"}
-BOOT_SECONDS = 150
+BOOT_SECONDS = 300
 
 
 def ups(dodai, name: str) -> int:
