@@ -18,12 +18,12 @@ from dodaiweb.processes import children_of
 from tests import canaries, disk_secrets
 from tests.real_up import MANAGE, READY, comm, descendants, free_ports, leaks
 
-READY_SECONDS = 120
+READY_SECONDS = 180
 PREPARED_SECONDS = 900  # packages are fetched, and three machines inspected, on a computer that may be busy
 INSTALL_SECONDS = 900  # one takes a minute where nothing else runs
 COMMAND_SECONDS = 180
 SSH_SECONDS = 120  # keys are agreed upon by emulated processors, too
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 @dataclass
@@ -170,7 +170,7 @@ class Dodai:
     def boot_answer(self, machine: str) -> str:
         """What the provisioning listener tells the machine's firmware now."""
         url = f"http://127.0.0.1:{self.ports[1]}/boot.ipxe?mac={self.lab(machine)['mac']}&platform=efi"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read().decode()
 
     def _command(self, *words: str) -> list[str]:
@@ -236,7 +236,7 @@ class KeptDisk:
         """Whether every byte is as it was. The machine must be off."""
         done = subprocess.run(
             ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", str(self.copy), str(self.disk)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         return done.returncode == 0

@@ -1,5 +1,6 @@
 """Rounds of installs under faults, and what has to be true of each of them afterwards."""
 
+import http.client
 import json
 import re
 import secrets
@@ -88,13 +89,13 @@ class Operator:
         return self._caller.get(path, {}, headers=self._headers).status_code
 
     def order(self, machine: Machine, image: Image) -> None:
-        """Raises AssertionError where the page does not offer it."""
+        """Raises AssertionError where the page does not offer it, OSError or HTTPException where no answer came."""
         path = f"/machines/{machine.name}/install/"
         plan = self._caller.get(path, {"image": str(image.pk)}, headers=self._headers).content.decode()
         approved = re.search(r'name="approved" value="(\w+)"', plan)
         assert approved, f"no plan of {machine.name}: {re.sub('<[^>]*>', ' ', plan)[-2500:]}"
         words = {"image": str(image.pk), "approved": approved[1], "typed": machine.name}
-        self._caller.post(path, words, headers=self._headers)
+        self._caller.post_once(path, words, headers=self._headers)
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Round:
         while not (made := patiently(lambda: list(machine.installs.exclude(pk__in=before)))):
             try:
                 self.operator.order(machine, image)
-            except AssertionError:
+            except (AssertionError, OSError, http.client.HTTPException):
                 if time.monotonic() > end:
                     raise
         assert len(made) == 1, f"{machine} was ordered once and got {made}"

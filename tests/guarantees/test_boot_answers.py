@@ -18,7 +18,7 @@ from machines.lifecycle import State as MachineState
 from machines.models import Interface, LocalBoot, MachineType
 from tests import installing
 from tests.guarantees.listener import Listener
-from tests.guarantees.tally import rounds
+from tests.guarantees.tally import is_long, rounds
 
 ENDS = ("installed", "failed early", "failed after the grant", "cancelled", "inspected")
 SECOND_CARD = "52:54:00:00:77:01"
@@ -128,7 +128,7 @@ def requests(machine, chance: random.Random) -> Iterator[str]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("how", ENDS)
 def test_after_the_end_every_boot_leads_to_the_own_disk(guarantee, how) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
+    seed = random.SystemRandom().randrange(1 << 32) if is_long() else 1
     chance = random.Random(seed)
     machine = installing.make_machine()
     Interface.objects.create(machine=machine, mac=SECOND_CARD, name="eth1")

@@ -84,8 +84,8 @@ def ends_of_all(points: list[tuple[str, int]]) -> list[Fault]:
     return [Fault(point, "all") for point, _ in points]
 
 
-def a_share(chance: random.Random, all_of_them: list[Fault], count: int) -> list[Fault]:
-    """All in the long form, in any order; else so many, of each kind of boundary one before there are two."""
+def in_turns(chance: random.Random, all_of_them: list[Fault]) -> list[Fault]:
+    """In any order in the long form; else of each kind of boundary one before there are two."""
     chance.shuffle(all_of_them)
     if is_long():
         return all_of_them
@@ -95,7 +95,7 @@ def a_share(chance: random.Random, all_of_them: list[Fault], count: int) -> list
         kind = fault.point.partition(":")[0]
         seen[kind] += 1
         ranked.append((seen[kind], fault))
-    return [fault for _, fault in sorted(ranked, key=lambda pair: pair[0])][:count]
+    return [fault for _, fault in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def test_all_kinds_of_boundaries_are_passed(points):
@@ -118,24 +118,27 @@ def test_every_step_of_an_install_is_among_them():
     [
         ("T6", "A process killed at any boundary: the install goes on within 30 s, granted once", kills, 12, 4),
         ("T6", "Everything killed at any boundary: the install goes on within 30 s, granted once", ends_of_all, 1, 1),
-        ("T7", "A process frozen for longer than its lease has no effect once it wakes", freezes, 3, 3),
+        ("T7", "A process frozen for longer than its lease has no effect once it wakes", freezes, 2, 1),
     ],
     ids=["killed", "all-killed", "frozen"],
 )
 def test_installs_survive(points, bench, guarantee, claim, says, choose, share, at_once):
     chance = random.Random(SEED)
     tally = guarantee(claim, says, seed=SEED)
-    chosen = a_share(chance, choose(points), share)
+    chosen = in_turns(chance, choose(points))
+    wanted = len(chosen) if is_long() else share
     longest, tried = 0.0, 0
     for together in batched(chosen, at_once):
         if tried and not is_time_left():
+            break
+        if tally.trials >= wanted or tried >= 3 * wanted:  # some points are not passed each time
             break
         with tally.trial(len(together)):
             played = bench(*together)
         tally.trials -= len(together) - len(played.struck)  # one that did not strike was no trial
         tried += len(together)
         longest = max([longest, *played.recoveries])
-    assert tally.trials >= 0.7 * tried, "most of them never struck"
+    assert tally.trials >= 0.7 * min(tried, wanted), "most of them never struck"
     print(f"{tally.trials} faults of {len(chosen)}, longest recovery {longest:.1f} s")
 
 

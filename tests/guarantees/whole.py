@@ -21,7 +21,7 @@ from tests.real_up import READY, free_ports
 
 _STARTER = ThreadPoolExecutor(1)  # the kernel ends what it starts with the thread that did (prctl(2)): it stays
 PROGRAM = Path(__file__).with_name("faulty_up.py")
-START_SECONDS = 60
+START_SECONDS = 180
 RAMDISK = '{"name": "lab", "modules": [], "packages": {}, "options": {}, "kernel_release": "6.1", "recipe": "",' \
     ' "built_at": 0, "sizes": {"vmlinuz": 0, "initrd": 0}}'  # fmt: skip
 

@@ -371,7 +371,7 @@ def test_a_clock_step_moves_the_deadlines(install, hours):
     Beat.objects.update(at=beat.at - timedelta(hours=hours))  # the wall clock jumped, the boot clock did not
     sweep.beat()
     moved = fresh(install).quiet_until - before.quiet_until
-    assert abs(moved - timedelta(hours=hours)) < timedelta(seconds=5)
+    assert abs(moved - timedelta(hours=hours)) < timedelta(minutes=5)
 
 
 def test_a_machine_that_goes_off_is_not_waited_for(install, server):
