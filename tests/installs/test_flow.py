@@ -143,7 +143,7 @@ def test_the_same_event_twice_is_a_duplicate_and_moves_nothing(install, server, 
 def test_a_killed_workers_install_goes_on_before_its_lease_is_over(machine, monkeypatch):
     install = installing.start(machine)
     flow.begin_next()
-    killed = subprocess.Popen(["sleep", "60"])
+    killed = subprocess.Popen(["sleep", "600"])
     monkeypatch.setattr("os.getpid", lambda: killed.pid)
     monkeypatch.setattr(flow, "_work_on", lambda claim: None)  # killed right after its claim
     assert flow.run_due()
