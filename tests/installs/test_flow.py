@@ -363,6 +363,16 @@ def test_down_time_of_dodai_moves_the_deadlines(install):
     assert fresh(install).events.filter(name="dodai-down").exists()
 
 
+def test_down_time_of_dodai_puts_off_no_look(install):
+    sweep.beat()
+    soon = now() + timedelta(seconds=5)
+    Install.objects.filter(pk=install.pk).update(look_again_at=soon)
+    beat = Beat.objects.get(pk=sweep.WATCHDOG)
+    Beat.objects.update(at=beat.at - timedelta(seconds=60), boot_seconds=beat.boot_seconds - 60)
+    sweep.beat()
+    assert fresh(install).look_again_at == soon
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_step_moves_the_deadlines(install, hours):
     before = fresh(install)
