@@ -18,7 +18,7 @@ from installs import actions, flow, lifecycle, tokens
 from installs.models import Event, Install
 from tests import installing
 from tests.guarantees.listener import Listener
-from tests.guarantees.tally import is_long, rounds
+from tests.guarantees.tally import is_long, is_time_left, rounds
 from tests.installs.test_races import at_once
 
 FIRST_BOOT = "other's first boot"
@@ -290,6 +290,7 @@ def check(scene: Scene, log: Lines, request: tuple[str, bytes, bytes, bytes, dic
         assert pk != own or granted_at is None, request
 
 
+@pytest.mark.fills_the_time
 @pytest.mark.django_db
 def test_hostile_bytes_get_2xx_or_4xx_and_move_nothing_wrongly(guarantee, scene, log) -> None:
     start = random.SystemRandom().randrange(1 << 32) if is_long() else 1
@@ -297,6 +298,8 @@ def test_hostile_bytes_get_2xx_or_4xx_and_move_nothing_wrongly(guarantee, scene,
         "T19", "Any bytes on any route: only 2xx and 4xx, no wrong move, no long line in the log", seed=start
     )
     for number in range(rounds(800, 400_000)):
+        if not is_time_left():
+            break
         sid = transaction.savepoint()
         with tally.trial():
             check(scene, log, hostile_request(random.Random(start + number), scene))

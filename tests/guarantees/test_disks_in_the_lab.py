@@ -38,7 +38,7 @@ from tests.serving import served
 pytestmark = [pytest.mark.lab, pytest.mark.django_db(transaction=True)]
 
 SEED = 27
-BOOT_SECONDS, INSTALL_SECONDS = 180, 240  # 25 s and 40 s on an idle host
+BOOT_SECONDS, INSTALL_SECONDS = 600, 600  # 25 s and 40 s on an idle host
 NAME, GRANTED, ABSENT, TWICE = "practice-1", "RAID-A", "NOBODY-S", "TWIN"
 DISKS = [
     ExtraDisk("stick", "USB-STICK", "usb"),

@@ -433,7 +433,7 @@ def test_an_import_survives_its_process(store, archive, settings):
     program = (
         "import sys, time, threading, django; sys.path.insert(0, '.'); django.setup();"
         "from installs.images import importer, intake;"
-        "intake.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(60));"
+        "intake.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(600));"
         "importer.turn()"
     )
     environment = os.environ | {
