@@ -44,7 +44,7 @@ class Command(BaseCommand):
         except guarantees.GuaranteesProblem as problem:
             sys.exit(str(problem))
         except KeyboardInterrupt:
-            sys.exit("Interrupted; what had been started has ended, and the table is as it was.")
+            sys.exit("Interrupted; what had been started has ended. The table holds what ended before.")
 
     def handle(self, *args: str, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
