@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}  # the computer is busy
     hypothesis.settings.register_profile("dodai", derandomize=True, **patient)
     hypothesis.settings.load_profile("dodai")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a real one takes half a second
     _ = settings.DATABASES  # pytest-django sets Django up only where the settings are loaded
     config.pluginmanager.register(Leaks(DATA))
 

@@ -37,6 +37,17 @@ def test_a_stage_that_never_ends_is_ended_with_all_it_started(tmp_path):
     assert is_gone(int(pid.read_text()))
 
 
+def test_what_a_stage_leaves_of_its_time_the_next_ones_may_have():
+    quick = Stage("quick", ("-c", "pass"), limit_seconds=600)
+    slow = Stage("slow", ("-c", "import time; time.sleep(3)"), limit_seconds=1)
+    late = Stage("late", ("-c", "import time; time.sleep(60)"), limit_seconds=1)
+    said: list[int] = []
+    problems = [result.problem for result in stages.run_all([quick, slow], lambda number, stage: said.append(number))]
+    assert (problems, said) == (["", ""], [1, 2])
+    assert [result.problem for result in stages.run_all([late], lambda *_: None)] == ["not done after 1 s"]
+    assert stages.run(slow).problem == "not done after 1 s", "alone it has its own time and no more"
+
+
 def test_a_database_that_does_not_start_is_the_stages_problem():
     @contextmanager
     def broken():

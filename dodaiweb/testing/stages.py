@@ -71,27 +71,42 @@ def chosen(*, fast: bool, pytest_arguments: Sequence[str]) -> list[Stage]:
     return [stage for stage in STAGES if stage.is_quick or not fast]
 
 
-def run(stage: Stage, told: Mapping[str, str] = MappingProxyType({})) -> Result:
+def run_all(chosen: Sequence[Stage], say: Callable[[int, Stage], None]) -> list[Result]:
+    """Run them one after another; `say` gets the number and the stage before each.
+
+    What a stage leaves of its limit the next ones may have on top: all of them never take longer than their limits
+    together, but a computer that is slow for once ends none of them.
+    """
+    results: list[Result] = []
+    spare = 0.0
+    for number, stage in enumerate(chosen, start=1):
+        say(number, stage)
+        results.append(run(stage, spare_seconds=spare))
+        spare = max(0.0, spare + stage.limit_seconds - results[-1].seconds)
+    return results
+
+
+def run(stage: Stage, told: Mapping[str, str] = MappingProxyType({}), *, spare_seconds: float = 0) -> Result:
     """Run one stage with its words on the terminal, never longer than its limit; `told`: variables beside its own."""
     started = time.monotonic()
     try:
         with stage.environment() as environment:
-            problem = _run(stage, {**environment, **told})
+            problem = _run(stage, {**environment, **told}, limit=stage.limit_seconds + spare_seconds)
     except postgres.PostgresProblem as error:
         problem = str(error)
     return Result(stage.name, problem, time.monotonic() - started)
 
 
-def _run(stage: Stage, environment: Mapping[str, str]) -> str:
+def _run(stage: Stage, environment: Mapping[str, str], *, limit: float) -> str:
     sys.stdout.flush()
     variables = {**os.environ, **environment}
     variables.pop("DJANGO_SETTINGS_MODULE", None)  # pytest must not load the settings before tests/conftest.py
     # A session of its own, so that all of a stage can be ended, with whatever it started.
     process = subprocess.Popen([sys.executable, *stage.command], cwd=ROOT, env=variables, start_new_session=True)
     try:
-        code = process.wait(timeout=stage.limit_seconds)
+        code = process.wait(timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"not done after {stage.limit_seconds} s"
+        return f"not done after {limit:.0f} s"
     finally:
         _end(process)
     if code == 5 and "pytest" in stage.command:

@@ -14,7 +14,11 @@ from tests.serving import served
 # Playwright's synchronous calls run an event loop in this thread, which Django would take for an async view.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
-expect.set_options(timeout=25_000)  # a busy computer; less than the 30 s after which live pages ask by themselves
+expect.set_options(timeout=25_000)  # a busy computer
+HEARS_ONLY = """{
+    const real = setInterval;
+    window.setInterval = (call, ...rest) => String(call).includes('POLL_LIVE') ? 0 : real(call, ...rest);
+}"""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
@@ -61,13 +65,21 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
         return page
 
     def open_page(
-        path: str = "/", *, group: str | None = "operator", mode: str = "light", same_as: Page | None = None
+        path: str = "/",
+        *,
+        group: str | None = "operator",
+        mode: str = "light",
+        same_as: Page | None = None,
+        hears_only: bool = False,
     ) -> Page:
+        """`hears_only`: a page that never asks by itself, only when the stream tells it of a change."""
         if same_as:
             page = watched(same_as.context.new_page())
         else:
             context = browser.new_context(base_url=site, reduced_motion="reduce", **MODES[mode])
             contexts.append(context)
+            if hears_only:
+                context.add_init_script(HEARS_ONLY)
             page = watched(context.new_page())
             if group:
                 user = scenes.make_user(group, name=f"{group}-{len(contexts)}", is_staff=group == "admin")

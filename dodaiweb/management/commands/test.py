@@ -44,7 +44,7 @@ class Command(BaseCommand):
         except guarantees.GuaranteesProblem as problem:
             sys.exit(str(problem))
         except KeyboardInterrupt:
-            sys.exit("Interrupted; what had been started has ended, and the table is as it was.")
+            sys.exit("Interrupted; what had been started has ended. The table holds what ended before.")
 
     def handle(self, *args: str, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -65,11 +65,10 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _run(self, chosen: Sequence[Stage]) -> list[Result]:
-        results = []
-        for number, stage in enumerate(chosen, start=1):
+        def say(number: int, stage: Stage) -> None:
             self._say(f"\n=== {number}/{len(chosen)} {stage.name} ".ljust(100, "="))
-            results.append(stages.run(stage))
-        return results
+
+        return stages.run_all(chosen, say)
 
     def _summarise(self, results: Sequence[Result], seconds: float) -> None:
         self.stdout.write("\n" + "=" * 99)
