@@ -19,6 +19,7 @@ from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor
 from installs.models import Event, Install, add_event, count_repeat
+from installs.notices import outbox
 from installs.rows import change, lock, ring, save
 from machines.power.base import NeedsOperator, PowerError, PowerRefused
 
@@ -79,10 +80,11 @@ def receive(
     boot_id: str | None = None,
     address: str | None = None,
     data: dict[str, object] | None = None,
+    by: str = "",
 ) -> str:
     """The machine said `name`; the caller has checked its token. Answers applied, duplicate, late or ended.
 
-    `boot_id` is the kernel boot of the ramdisk that speaks, None when the installed OS does.
+    `boot_id` is the kernel boot of the ramdisk that speaks, None when the installed OS does, or the operator `by`.
     """
     with transaction.atomic():
         install = lock(install_id)
@@ -100,7 +102,7 @@ def receive(
             _heard(install)
             return "duplicate"
         passed = _step_after_events(install) > (METHODS[install.method].step_after(name) or 0)
-        add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {})
+        add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {}, by=by)
         _heard(install)
         if install.state == State.WAITING:
             go_on_if_said(install)
@@ -226,12 +228,14 @@ def _wait(install: Install, method: InstallMethod) -> None:
     """A step that only waits needs no worker: it begins in the transaction that reached it."""
     step = method.steps[install.step]
     match method.run(step, Claim(install)):
-        case WaitFor(silence, cap):
+        case WaitFor(silence, cap, task):
             moment = now()
             change(
                 install, "wait", awaited=method.waits[step], silence=silence, quiet_until=moment + silence,
-                give_up_at=moment + cap, waits_since=moment,
+                give_up_at=moment + cap, waits_since=moment, operator_task=task[:255] or install.operator_task,
             )  # fmt: skip
+            if install.operator_task:
+                outbox.note_task(install)
             go_on_if_said(install)
         case other:
             raise AssertionError(f"{method.slug}: step {step} must wait, it returned {other}")
