@@ -1,13 +1,15 @@
 """T6, T7: every process is killed or frozen at every fault point that an install passes."""
 
 import random
+import re
 import signal
 from collections import Counter
 
 import pytest
 
-from tests import installing
+from tests import installing, manual
 from tests.guarantees import faults
+from tests.guarantees.chained import Chain
 from tests.guarantees.faults import VICTIMS, Fault
 from tests.guarantees.killing import Operator, Round, running
 from tests.guarantees.tally import is_long, is_time_left
@@ -52,6 +54,31 @@ def points(site, bench) -> list[tuple[str, int]]:
             passed[point] = max(passed[point], 1)
         elif process not in NOT_AT_WORK:
             passed[point] += 1
+    return sorted(passed.items())
+
+
+@pytest.fixture(scope="module")
+def chain(site, bench):
+    """Runs one round in which a method fails and an operator goes on, on machines of its own."""
+    machines = [installing.make_machine(f"hand{number}", driver="played", number=10 + number) for number in (1, 2)]
+    operator = Operator(site, manual.with_fallbacks(name="linux-or-by-hand"))
+
+    def run(*struck: Fault) -> Chain:
+        played = Chain(site, operator, machines, struck)
+        played.run()
+        return played
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def chain_points(site, chain) -> list[tuple[str, int]]:
+    """As `points`, of a failure, its fallback, and the operator's words."""
+    (site.faults / "record").write_text("")
+    chain()
+    recorded = faults.passes(site.faults)
+    (site.faults / "record").unlink()
+    passed = Counter(point for process, point in recorded if process not in (*OFTEN, *NOT_AT_WORK))
     return sorted(passed.items())
 
 
@@ -124,3 +151,19 @@ def test_installs_survive(points, bench, guarantee, claim, says, choose, share, 
 
 def batched(faults_in_order: list[Fault], size: int) -> list[list[Fault]]:
     return [faults_in_order[start : start + size] for start in range(0, len(faults_in_order), size)]
+
+
+def test_fallbacks_and_operators_words_survive(chain_points, chain, guarantee):
+    """The next attempt is there as soon as the failed one has ended, once; what an operator says counts once."""
+    words = "A process killed at any boundary: a failed install goes on by hand within 30 s, once"
+    tally = guarantee("T6", words, seed=SEED)
+    own = [(point, count) for point, count in chain_points if re.search(r"fallbacks|by_hand|ending|outbox|task", point)]
+    assert own, "no boundary of a fallback or of an operator's word is passed"
+    chance = random.Random(SEED)
+    chosen = a_share(chance, kills(own), 2) + a_share(chance, kills(chain_points), 3)
+    for start in range(0, len(chosen), 5):
+        together = chosen[start : start + 5]
+        with tally.trial(len(together)):
+            played = chain(*together)
+        tally.trials -= len(together) - len(played.struck)
+    assert tally.trials >= 1, "none of them struck"
