@@ -35,13 +35,14 @@ PARALLEL_INSTALLS = 40  # at a site; more wait in the queue and are told their p
 def begin_next() -> int:
     """Begin queued installs, oldest first, as far as their sites allow. Returns how many began."""
     began = 0
-    waiting = Install.objects.filter(state=State.QUEUED).order_by("pk").values_list("pk", "machine__site_id")
-    for install_id, site_id in list(waiting):
+    waiting = Install.objects.filter(state=State.QUEUED).order_by("pk").values_list("pk", "machine__site_id", "method")
+    by_operators = [method.slug for method in METHODS.values() if method.by_operator]  # they load nothing
+    for install_id, site_id, method in list(waiting):
         with transaction.atomic():
             going_on = Install.objects.filter(
                 machine__site_id=site_id, state__in=[State.RUNNING, State.WAITING, State.STOPPING]
-            ).count()
-            if going_on >= PARALLEL_INSTALLS:
+            ).exclude(method__in=by_operators)
+            if method not in by_operators and going_on.count() >= PARALLEL_INSTALLS:
                 continue
             install = lock(install_id)
             if install.state != State.QUEUED:

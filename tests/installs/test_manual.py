@@ -215,3 +215,12 @@ def test_a_machine_without_a_bmc_calls_an_operator_too(db):
     assert fresh(install).awaited == "install"
     said = Notice.objects.get(kind="install.operator").payload["data"]
     assert "switch it on by hand" in said["task"] and said["url"].endswith(f"/installs/{install.pk}/")
+
+
+def test_those_who_wait_for_people_take_no_place_from_the_others(machine, image, monkeypatch, steps):
+    monkeypatch.setattr("installs.flow.PARALLEL_INSTALLS", 1)
+    first = installing.start(machine, image)
+    second = installing.start(installing.make_machine("node2", number=2), installing.make_image())
+    third = installing.start(installing.make_machine("node3", number=3), image)
+    steps()
+    assert [fresh(each).state for each in (first, second, third)] == ["waiting"] * 3
