@@ -92,7 +92,7 @@ class Schedule(RuleBasedStateMachine):
 
     @rule(n=which, seconds=st.sampled_from([1, 700, 4000]), ends=st.sampled_from(["done", "cannot", "take"]))
     def a_chain_goes_to_its_end(self, n: int, seconds: int, ends: str) -> None:
-        """Nothing boots from the network, or the BMC does not answer: an operator is called, and may say how it went."""
+        """Nothing boots from the network, or a BMC does not answer: an operator is called, and may say how it went."""
         self.start(n=n, kind="chain")
         self.oracle.check()
         self.room.pass_time(700, with_workers=True)
