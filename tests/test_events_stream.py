@@ -15,7 +15,7 @@ from tests.serving import served
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHECK_SECONDS = 0.4
-PATIENCE = 10
+PATIENCE = 40
 
 
 @pytest.fixture

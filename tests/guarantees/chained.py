@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from installs import lifecycle
-from installs.models import Event, Install
+from installs.models import Event, Image, Install
 from machines.models import Machine
 from tests.guarantees import killing
 from tests.guarantees.killing import Operator, Round, patiently
@@ -48,7 +48,7 @@ class GivingUp(Player):
 class Chain(Round):
     """Each machine's install fails and goes on by hand."""
 
-    def _player(self, machine: Machine) -> Player:
+    def _player(self, machine: Machine, image: Image) -> Player:
         player = GivingUp(self.site, machine)
         player.operator, player.since = self.operator, datetime.fromtimestamp(self.began, UTC)
         return player
@@ -66,7 +66,7 @@ class Chain(Round):
                 killing._check_story(each)
             assert second.events.filter(kind=Event.Kind.MACHINE).count() == 2, "each word of the operator once"
             machine = Machine.objects.get(pk=player.machine.pk)
-            assert (machine.image_name, machine.handled_by) == (self.operator.image.name, "")
+            assert (machine.image_name, machine.handled_by) == (first.image.name, "")
             self._check_recovery(second)
 
     def _is_over(self) -> bool:

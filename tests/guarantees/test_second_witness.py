@@ -52,6 +52,7 @@ def begun(monkeypatch) -> Iterator[Callable[..., Any]]:
     place = SimpleNamespace(machine=None)
     with listening(lambda: [f"{place.machine.greeting()}\r\n".encode()]) as port, room.opened() as furnish:
         monkeypatch.setattr(witness, "SSH_PORT", port)
+        monkeypatch.setattr(witness, "SECONDS", 30.0)  # it answers at once, but this computer may stand still
 
         def begin() -> Schedule:
             while under_way:
@@ -306,6 +307,7 @@ def test_what_a_listener_may_say(monkeypatch, parts: list[bytes], heard: bytes) 
 
     with listening(lambda: parts) as port:
         monkeypatch.setattr(witness, "SSH_PORT", port)
+        monkeypatch.setattr(witness, "SECONDS", 30.0)
         assert witness.greeting("127.0.0.1") == heard
 
 
