@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dodaiweb import deeds
 from dodaiweb.stored_words import told
+from installs.lifecycle import State as InstallState
 from installs.models import Event, Image, ImageImport, Install, WaveEvent
 from installs.waves.words import EVENTS as WAVE_EVENTS
 from installs.words import event_words
@@ -109,7 +110,9 @@ def _installs(question: Question, limit: int) -> Iterable[Entry]:
         words = _("asked for an inspection")
         if install.image:
             words = _("asked to install %(image)s") % {"image": install.image.name}
-        if install.retry_of_id:
+        if install.fallback:
+            words = _("%(words)s, a fallback after #%(number)s") % {"words": words, "number": install.retry_of_id}
+        elif install.retry_of_id:
             words = _("%(words)s, again after #%(number)s") % {"words": words, "number": install.retry_of_id}
         yield Entry(install.queued_at, install.requested_by, "installs", words, install.machine.name, _link(install.pk))
 
@@ -119,9 +122,14 @@ def _cancels(question: Question, limit: int) -> Iterable[Entry]:
     done = Event.objects.exclude(by="").exclude(name="queue").order_by("-pk")
     rows = _limited(done, question, "at", "by", "install__machine__name").select_related("install__machine")
     for event in rows.defer("data", *LONG_COLUMNS)[:limit]:
-        words = _("cancelled #%(number)s") if event.name == "stop" else f"{event_words(event)} #%(number)s"
+        words = _stop_words(event) if event.name == "stop" else f"{event_words(event)} #%(number)s"
         name = event.install.machine.name
         yield Entry(event.at, event.by, "installs", words % {"number": event.install_id}, name, _link(event.install_id))
+
+
+def _stop_words(event: Event) -> str:
+    is_cancelled = event.install.wanted_end == InstallState.CANCELLED
+    return _("cancelled #%(number)s") if is_cancelled else _("#%(number)s cannot be done")
 
 
 def _waves(question: Question, limit: int) -> Iterable[Entry]:

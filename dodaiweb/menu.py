@@ -40,6 +40,7 @@ MENU = (
     )),
     Section(_("Inventory"), (
         Entry("images", "disc", _("Images")),
+        Entry("methods", "list-details", _("Methods")),
         Entry("clusters", "stack-2", _("Clusters"), "machines.view_cluster"),
         Entry("vlans", "topology-star-3", _("VLANs"), "machines.view_vlan"),
         Entry("sightings", "eye", _("Sightings"), "machines.view_sighting"),
@@ -55,7 +56,7 @@ MENU = (
     )),
 )  # fmt: skip
 SECTIONS = {
-    "plan": "machines", "plan_many": "machines", "many": "machines", "adopt": "connect",
+    "plan": "machines", "task": "installs", "plan_many": "machines", "many": "machines", "adopt": "connect",
     "inventory": "inventory_import",
 }  # fmt: skip
 """URLs whose entry cannot be told from their name."""

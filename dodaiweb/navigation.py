@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils.timezone import now
 
@@ -25,6 +26,8 @@ class Navigation:
     machines: int
     running: int
     failed: int
+    tasks: int
+    """Installs that wait for a person."""
     watchdog_lost_at: datetime | None
     """When the watchdog was last seen, if that is too long ago; None while all is well or it never ran."""
     unreachable: str = ""
@@ -47,10 +50,12 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def _navigation() -> Navigation:
     unreachable = (problem.words for site in reach.sites_in_use() for problem in reach.problems(site))
+    live = Install.objects.live().order_by().aggregate(all=Count("pk"), tasks=Count("pk", filter=~Q(operator_task="")))
     beat = Beat.objects.filter(pk=WATCHDOG).values_list("at", flat=True).first()
     return Navigation(
         machines=Machine.objects.exclude(state=State.RETIRED).count(),
-        running=Install.objects.live().count(),
+        running=live["all"],
+        tasks=live["tasks"],
         failed=failed_installs().count(),
         watchdog_lost_at=beat if beat and beat < now() - WATCHDOG_IS_LATE_AFTER else None,
         unreachable=next(unreachable, ""),

@@ -200,6 +200,7 @@ INSTALL_METHODS = [
     "installs.methods.installer.Kickstart",
     "installs.methods.installer.Preseed",
     "installs.methods.installer.Autoinstall",
+    "installs.methods.manual.Manual",
     "installs.methods.inspect.Inspect",
     *os.environ.get("DODAI_INSTALL_METHODS", "").replace(",", " ").split(),
 ]

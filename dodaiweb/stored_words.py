@@ -83,6 +83,15 @@ FORMS = (
     _("%(name)s: found the serial number %(found)s, which is %(twin)s's"),
     _("%(name)s: found the system UUID %(found)s, which is %(twin)s's"),
     _("%(name)s: found the BMC %(address)s, which is %(twin)s's"),
+    # people instead of methods, and fallbacks: installs/methods/manual.py, sweep.py, by_hand.py, fallbacks.py
+    _("%(name)s: install %(image)s by hand, by its checklist"),
+    _("An operator is called for %(name)s."),
+    _("%(name)s: no operator took it on for %(minutes)s min."),
+    _("%(name)s: the operator who took it on did not say how it went for %(minutes)s min."),
+    _("The operator may have written its disks."),
+    _("Goes on as %(install)s, by the method %(method)s."),
+    _("Begun because %(install)s failed: %(cause)s."),
+    _("No fallback to %(method)s: %(why)s"),
     # people instead of BMCs: machines/power/manual.py
     _("%(name)s has no BMC: %(task)s by hand"),
     _("switch it on"),

@@ -1,17 +1,12 @@
 """What can be done with installs. Called by pages, commands and jobs alike."""
 
 from django.db import IntegrityError, transaction
-from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from installs import caps, digests, ending, plan
+from installs import caps, creating, digests, ending, plan
 from installs.lifecycle import ENDED, State
-from installs.methods import METHODS
-from installs.models import Event, Image, Install, Script, WaveMachine, add_event
+from installs.models import Image, Install, WaveMachine
 from installs.plan import Plan
-from installs.rows import ring
-from machines import actions as machine_actions
-from machines import doorbell, lifecycle
 from machines.models import Machine
 
 WHAT_WAS_APPROVED = ("disk", "image", "layout")
@@ -52,14 +47,17 @@ def start_inspection(machine: Machine, *, by: str) -> Install:
 
 
 def retry(install: Install, *, by: str) -> Install:
-    """Try again what failed or was cancelled: a new attempt, with a plan of its own. Raises Refused."""
+    """Try again what failed or was cancelled: a new attempt, with a plan of its own. Raises Refused.
+
+    It begins with the image's own method, also where a fallback was the last that failed.
+    """
     if install.state not in ENDED - {State.INSTALLED}:
         words = _("%(install)s is %(state)s: only what failed or was cancelled can be tried again")
         raise Refused(words % {"install": install, "state": _state(install)})
     if install.image is None:
         return start_inspection(install.machine, by=by)
-    made = plan.for_install(install.machine, install.image)
-    if any(made.frozen.get(part) != install.plan.get(part) for part in WHAT_WAS_APPROVED):
+    made, approved = plan.for_install(install.machine, install.image), creating.first_of(install).plan
+    if any(made.frozen.get(part) != approved.get(part) for part in WHAT_WAS_APPROVED):
         words = _("%(name)s: disk, image or layout changed since that attempt: look at the new plan")
         raise Refused(words % {"name": install.machine.name})
     return start_install(install.machine, install.image, by=by, approved=made.digest, retry_of=install)
@@ -90,7 +88,7 @@ def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:
                 raise Refused(words % {"name": fresh.name, "what": ", ".join(facts)})
             if is_capped:
                 caps.take_one(by)
-            install = _create(made, by=by, retry_of=retry_of)
+            install = creating.create(made, by=by, retry_of=retry_of)
     except caps.OverCap as exc:
         raise Refused(str(exc)) from exc
     except IntegrityError as exc:
@@ -103,24 +101,3 @@ def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:
 def _locked(image: Image) -> Image:
     """As it is now, and so until the install is there: nobody deletes an image while an install of it begins."""
     return Image.objects.select_for_update(no_key=True).filter(pk=image.pk).first() or image
-
-
-def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
-    machine = made.machine
-    install = Install.objects.create(
-        machine=machine, image=made.image, method=made.method, plan=made.frozen, plan_digest=made.digest,
-        requested_by=by, retry_of=retry_of,
-    )  # fmt: skip
-    # The script names its attempt; it is frozen here, so that later changes of Dodai's files do not reach it.
-    install.plan["attempt"]["id"] = install.pk
-    install.save(update_fields=["plan"])
-    Script.objects.create(install=install, text=METHODS[made.method].script(install.plan))
-    add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {install.plan_digest[:12]}")
-    machine.handled_by, machine.power_poll_at = str(install), now()  # its power is read often from now on
-    if made.image:
-        machine.state = lifecycle.after(machine.state, "install")
-    machine.save(update_fields=["handled_by", "power_poll_at", "state"])
-    machine_actions.drop_power_commands(machine, why=f"{install} took over")
-    doorbell.tell_pages(install=install.pk, machine=machine.pk)
-    ring()
-    return install

@@ -34,8 +34,8 @@ class ImageAdmin(admin.ModelAdmin):
         return answer
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        method = obj.method if obj else _asked(request)
-        form = image_admin.form_for(method) if method else image_admin.MethodForm
+        image = obj or Image(method=_asked(request))
+        form = image_admin.form_for(image, _sent(request)) if image.method else image_admin.MethodForm
         return super().get_form(request, obj, change, **kwargs | {"form": form})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -48,9 +48,15 @@ class ImageAdmin(admin.ModelAdmin):
         sets: list[Any] = [(None, {"fields": ("name", "retired_at") if obj else ("name",)})]
         if own := image_admin.field_names(method):
             sets.append((_(METHODS[method].label), {"fields": own}))
+        if names := image_admin.fallback_names(obj or Image(method=method), _sent(request)):
+            sets.append((_("If it fails"), {"fields": names}))
         if obj and obj.sha256:
             sets.append((_("File"), {"fields": self.file_fields}))
         return (*sets, (_("Layout"), {"fields": self.layout_fields}))
+
+
+def _sent(request: HttpRequest) -> Any:
+    return request.POST if request.method == "POST" else None
 
 
 def _asked(request: HttpRequest) -> str:

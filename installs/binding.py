@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from installs import digests, plan
+from installs import digests, plan, ways
 from installs.layout import layout_of
-from installs.methods import METHODS
-from installs.models import Install
+from installs.models import Image, Install
 
 
 def changed_fact(install: Install) -> str:
@@ -21,13 +20,13 @@ def changed_fact(install: Install) -> str:
 
 def _present(install: Install) -> dict[str, Any]:
     """The inventory and the image as they are now, under the names of the frozen plan."""
-    machine, image = install.machine, install.image
+    machine, image = install.machine, _as_approved(install)
     found: dict[str, Any] = {
         "attempt": {"id": install.pk, "machine": machine.name, "serial": machine.serial},
         "identity": plan.identity_of(machine),
     }
-    if image:
-        chosen = machine.disks.filter(is_root=True) if METHODS[install.method].writes_disks else []
+    if image and install.image:
+        chosen = machine.disks.filter(is_root=True) if ways.write_disks(install.image) else []
         roots = [plan.disk_facts(disk) for disk in chosen]
         found |= {
             "disk": roots[0] if len(roots) == 1 else None,
@@ -35,8 +34,16 @@ def _present(install: Install) -> dict[str, Any]:
             "method": image.method,
             "layout": layout_of(image),
             "image_kernel_args": image.kernel_args,
+            "fallbacks": image.fallbacks or None,
         }
     return found
+
+
+def _as_approved(install: Install) -> Image | None:
+    """The image by the way of this attempt. One that has no such way any more is taken as it is: that differs, too."""
+    image = install.image
+    has_it = image is not None and install.fallback in ways.numbers(image)
+    return ways.image_by(image, install.fallback) if image is not None and has_it else image
 
 
 def _approved(install: Install, key: str) -> Any:

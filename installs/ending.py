@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import lifecycle, untouchable
+from installs import fallbacks, lifecycle, untouchable, written
 from installs.claim import Claim, ClaimLost
 from installs.lifecycle import State
 from installs.methods import METHODS
@@ -56,6 +56,7 @@ def finish(install: Install) -> None:
     change(
         install, "finish", ended_at=now(), confirmed_at=said.at if said else None, give_up_at=None, look_again_at=None,
         owner="", lease_until=None, phase="", operator_task="", silence=None, quiet_until=None,
+        confirmed_by=said.by if said else "",
     )  # fmt: skip
     outbox.note_end(install, Notice.Kind.INSTALLED)
     machine = _release(install)
@@ -143,23 +144,30 @@ def _ended(claim: Claim, *, left_behind: str) -> None:
         install = lock(claim.install.pk)
         claim.check(install)
         event = "end_cancelled" if install.wanted_end == State.CANCELLED else "end_failed"
-        if install.image and install.granted_at is None:
-            left_behind += " No disk was written."
+        if install.image:
+            left_behind += _of_disks(install)
         change(
             install, event, text=left_behind, ended_at=now(), left_behind=left_behind[:255], give_up_at=None,
             look_again_at=None, owner="", lease_until=None,
         )  # fmt: skip
-        outbox.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)
         machine = _release(install)
         if install.image:
             machine.state = _state_after_failure(install, machine)
-            machine.image_name = "" if install.granted_at else machine.image_name
+            machine.image_name = "" if written.may_be_written(install) else machine.image_name
         machine.save(update_fields=["state", "image_name", "handled_by"])
+        fallbacks.go_on(install, machine)
+        outbox.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)
+
+
+def _of_disks(install: Install) -> str:
+    if not written.may_be_written(install):
+        return " No disk was written."
+    return "" if install.granted_at else " The operator may have written its disks."
 
 
 def _state_after_failure(install: Install, machine: Machine) -> str:
-    """Without a grant nothing was written: the machine is still what it was."""
-    if install.granted_at is None:
+    """Where nothing was written the machine is still what it was."""
+    if not written.may_be_written(install):
         return str(install.plan["machine_was"])
     try:
         return machine_lifecycle.after(machine.state, "install_failed")

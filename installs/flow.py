@@ -19,6 +19,7 @@ from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor
 from installs.models import Event, Install, add_event, count_repeat
+from installs.notices import outbox
 from installs.rows import change, lock, ring, save
 from machines.power.base import NeedsOperator, PowerError, PowerRefused
 
@@ -34,13 +35,14 @@ PARALLEL_INSTALLS = 40  # at a site; more wait in the queue and are told their p
 def begin_next() -> int:
     """Begin queued installs, oldest first, as far as their sites allow. Returns how many began."""
     began = 0
-    waiting = Install.objects.filter(state=State.QUEUED).order_by("pk").values_list("pk", "machine__site_id")
-    for install_id, site_id in list(waiting):
+    waiting = Install.objects.filter(state=State.QUEUED).order_by("pk").values_list("pk", "machine__site_id", "method")
+    by_operators = [method.slug for method in METHODS.values() if method.by_operator]  # they load nothing
+    for install_id, site_id, method in list(waiting):
         with transaction.atomic():
             going_on = Install.objects.filter(
                 machine__site_id=site_id, state__in=[State.RUNNING, State.WAITING, State.STOPPING]
-            ).count()
-            if going_on >= PARALLEL_INSTALLS:
+            ).exclude(method__in=by_operators)
+            if method not in by_operators and going_on.count() >= PARALLEL_INSTALLS:
                 continue
             install = lock(install_id)
             if install.state != State.QUEUED:
@@ -79,10 +81,11 @@ def receive(
     boot_id: str | None = None,
     address: str | None = None,
     data: dict[str, object] | None = None,
+    by: str = "",
 ) -> str:
     """The machine said `name`; the caller has checked its token. Answers applied, duplicate, late or ended.
 
-    `boot_id` is the kernel boot of the ramdisk that speaks, None when the installed OS does.
+    `boot_id` is the kernel boot of the ramdisk that speaks, None when the installed OS does, or the operator `by`.
     """
     with transaction.atomic():
         install = lock(install_id)
@@ -100,7 +103,7 @@ def receive(
             _heard(install)
             return "duplicate"
         passed = _step_after_events(install) > (METHODS[install.method].step_after(name) or 0)
-        add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {})
+        add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {}, by=by)
         _heard(install)
         if install.state == State.WAITING:
             go_on_if_said(install)
@@ -226,12 +229,14 @@ def _wait(install: Install, method: InstallMethod) -> None:
     """A step that only waits needs no worker: it begins in the transaction that reached it."""
     step = method.steps[install.step]
     match method.run(step, Claim(install)):
-        case WaitFor(silence, cap):
+        case WaitFor(silence, cap, task):
             moment = now()
             change(
                 install, "wait", awaited=method.waits[step], silence=silence, quiet_until=moment + silence,
-                give_up_at=moment + cap, waits_since=moment,
+                give_up_at=moment + cap, waits_since=moment, operator_task=task[:255] or install.operator_task,
             )  # fmt: skip
+            if install.operator_task:
+                outbox.note_task(install)
             go_on_if_said(install)
         case other:
             raise AssertionError(f"{method.slug}: step {step} must wait, it returned {other}")

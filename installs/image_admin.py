@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from installs import ways
 from installs.images import metadata
 from installs.methods import METHODS
 from installs.models import Image
@@ -42,31 +43,67 @@ class ImageForm(forms.ModelForm):
             self.instance.method = self.method_slug
         for name, value in self.instance.metadata.items():
             self.initial[f"{metadata.PREFIX}-{name}"] = value
+        for way, fallback in enumerate(self.instance.fallbacks, start=1):
+            self.initial[metadata.prefix_of(way)] = fallback["method"]
+            for name, value in fallback["metadata"].items():
+                self.initial[f"{metadata.prefix_of(way)}-{name}"] = value
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         self.inner = metadata.bound(self.instance, self.data)
-        if self.inner and not self.inner.is_valid():
-            for name, problems in self.inner.errors.as_data().items():
-                key = f"{metadata.PREFIX}-{name}"
-                if key not in self.errors:
-                    self.add_error(key if key in self.fields else None, problems)
+        if self.inner:
+            self._judge(self.inner)
+        self.fallbacks = metadata.bound_fallbacks(self.instance, self.data)
+        for _method, inner in self.fallbacks:
+            self._judge(inner)
+        methods = [method for method, _inner in self.fallbacks]
+        if len(set(methods)) < len(methods):
+            self.add_error(metadata.prefix_of(2), _("This method was tried before: choose another one, or none."))
         return given
+
+    def _judge(self, inner: forms.Form) -> None:
+        if inner.is_valid():
+            return
+        for name, problems in inner.errors.as_data().items():
+            key = f"{inner.prefix}-{name}"
+            if key not in self.errors:
+                self.add_error(key if key in self.fields else None, problems)
 
     def save(self, commit: bool = True) -> Any:
         if self.inner:
             metadata.store(self.instance, self.inner)
+        metadata.store_fallbacks(self.instance, self.fallbacks)
         return super().save(commit)
 
 
-def form_for(method: str) -> type[ImageForm]:
-    """ImageForm for the images of one method."""
-    asked = metadata.form_of(method)
-    fields = {f"{metadata.PREFIX}-{name}": field for name, field in asked.base_fields.items()} if asked else {}
-    return type("ImageForm", (ImageForm,), {**copy.deepcopy(fields), "method_slug": method})
+def form_for(image: Image, data: Any | None) -> type[ImageForm]:
+    """ImageForm for an image of this method and kind, with the fields of the fallbacks that are chosen in `data`."""
+    asked = {metadata.PREFIX: image.method} | metadata.chosen(image, data)
+    fields: dict[str, Any] = {}
+    for prefix, method in asked.items():
+        if prefix != metadata.PREFIX:
+            fields[prefix] = _method_field(image)
+        form = metadata.form_of(method)
+        fields |= {f"{prefix}-{name}": field for name, field in form.base_fields.items()} if form else {}
+    return type("ImageForm", (ImageForm,), {**copy.deepcopy(fields), "method_slug": image.method})
 
 
 def field_names(method: str) -> list[str]:
     """Of the fields that the method asks for, as the form of the image has them."""
     asked = metadata.form_of(method)
     return [f"{metadata.PREFIX}-{name}" for name in asked.base_fields] if asked else []
+
+
+def fallback_names(image: Image, data: Any | None) -> list[str]:
+    """Of the fields of its fallbacks: the method of each, and what that asks for."""
+    names = []
+    for prefix, method in metadata.chosen(image, data).items():
+        form = metadata.form_of(method)
+        names += [prefix, *(f"{prefix}-{name}" for name in (form.base_fields if form else ()))]
+    return names
+
+
+def _method_field(image: Image) -> forms.ChoiceField:
+    choices = [("", _("none")), *((slug, _(label)) for slug, label in ways.offered(image).items())]
+    words = _("Tried without asking again when what was tried before fails. Save to see what it needs.")
+    return forms.ChoiceField(label=_("if that fails"), choices=choices, required=False, help_text=words)

@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 from dodaiweb.stored_words import told
 from installs.lifecycle import State
 from installs.models import Event, Install
+from installs.written import may_be_written
 
 
 def if_cancelled(install: Install) -> str:
@@ -13,6 +14,8 @@ def if_cancelled(install: Install) -> str:
         return _("Nothing was begun: the machine stays as it is.")
     if install.is_inspection:
         return _("It writes nothing. The machine is off afterwards.")
+    if may_be_written(install) and install.granted_at is None:
+        return _("An operator is at work on it: tell them. What they have written stays.")
     if install.granted_at is None:
         if install.boots.exists():
             return _("No disk was written. The machine is switched off.")

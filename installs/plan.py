@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from installs import digests, ramdisk, reach
+from installs import digests, ramdisk, reach, ways
 from installs.layout import layout_of
 from installs.methods import METHODS
 from installs.models import Image, Install
@@ -19,7 +19,7 @@ PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
 PARTS = {
     "machine": ("attempt", "identity", "boot_order", "machine_was", "restarts_itself", "is_used"),
     "disk": ("disk",),
-    "image": ("image", "method", "image_kernel_args"),
+    "image": ("image", "method", "image_kernel_args", "fallbacks"),
     "layout": ("layout",),
     "way": (),  # and whatever else a plan holds
 }
@@ -40,6 +40,8 @@ class Plan:
     frozen: dict[str, Any] = field(default_factory=dict)
     typed_because: str = ""
     """Why the name of the machine must be typed before this may start; "" when a click will do."""
+    way: int = 0
+    """By which method of the image: see ways.py."""
 
     @property
     def is_possible(self) -> bool:
@@ -59,17 +61,20 @@ class Plan:
         return bool(self.typed_because)
 
 
-def for_install(machine: Machine, image: Image) -> Plan:
-    problems, warnings = _machine_problems(machine), []
+def for_install(machine: Machine, image: Image, *, way: int = 0) -> Plan:
+    """`way` 0 is the image's own method, the others are its fallbacks. Raises IndexError where it has no such way."""
+    as_it_is, image = image, ways.image_by(image, way)
     method = METHODS.get(image.method)
-    disk = _root_disk(machine, problems) if method is None or method.writes_disks else None
+    by_network = method is None or not method.by_operator
+    problems, warnings = _machine_problems(machine, by_network=by_network, needs_inspection=by_network), []
+    disk = _root_disk(machine, problems) if ways.write_disks(as_it_is) else None
     if image.retired_at:
         problems.append(_("The image %(image)s is retired: choose another one.") % {"image": image.name})
     if method is None:
         problems.append(
             _("The image names the method %(method)s, which this Dodai does not have.") % {"method": image.method}
         )
-    for path in image_files(image):
+    for path in image_files(image) if by_network else ():
         if not path.exists():
             problems.append(
                 _("The file of %(image)s is missing (%(path)s): import the image again.")
@@ -84,18 +89,21 @@ def for_install(machine: Machine, image: Image) -> Plan:
     if method:
         problems += method.problems(machine, image, disk)
         warnings += method.warnings(machine, image, disk)
+    if not way:
+        warnings += _problems_of_fallbacks(machine, image, disk)
     if disk and disk.signatures:
         warnings.append(_("The disk carries %(what)s: all of it will be lost.") % {"what": ", ".join(_kinds(disk))})
     because = _why_typed(machine, disk)
-    frozen = _common(machine, problems) | {
+    frozen = _common(machine, problems, by_network=by_network) | {
         "method": image.method,
         "image": image_facts(machine, image),
         "disk": disk_facts(disk) if disk else None,
         "layout": layout_of(image),
         "image_kernel_args": image.kernel_args,
         "is_used": bool(because),
+        **({"fallbacks": image.fallbacks} if image.fallbacks else {}),
     }
-    return Plan(machine, image, image.method, disk, problems, warnings, frozen, typed_because=because)
+    return Plan(machine, as_it_is, image.method, disk, problems, warnings, frozen, typed_because=because, way=way)
 
 
 def parts_of(frozen: dict[str, Any]) -> dict[str, Any]:
@@ -136,6 +144,18 @@ def image_files(image: Image) -> list[Path]:
     return [settings.DATA / "images" / digest for digest in digests_of_it if digest]
 
 
+def _problems_of_fallbacks(machine: Machine, image: Image, disk: Disk | None) -> list[str]:
+    """What would keep each of them from being used, as far as it can be told now."""
+    words, found = _("As a fallback, %(method)s cannot be used: %(why)s"), []
+    for way in ways.numbers(image)[1:]:
+        as_way, method = ways.image_by(image, way), ways.method_by(image, way)
+        label, why = as_way.method, [_("this Dodai does not have it.")]
+        if method:
+            label, why = _(method.label), method.problems(machine, as_way, disk)
+        found += [words % {"method": label, "why": each} for each in why]
+    return found
+
+
 def _why_typed(machine: Machine, disk: Disk | None) -> str:
     """Somebody may be using it: by its state, or because its disk holds what Dodai never wrote there."""
     if machine.state in (lifecycle.State.IN_USE, lifecycle.State.WARM):
@@ -151,7 +171,7 @@ def _kinds(disk: Disk) -> list[str]:
     return sorted({str(item.get("type")) for item in disk.signatures if isinstance(item, dict) and item.get("type")})
 
 
-def _machine_problems(machine: Machine, *, needs_inspection: bool = True) -> list[str]:
+def _machine_problems(machine: Machine, *, by_network: bool = True, needs_inspection: bool = True) -> list[str]:
     problems, name = [], {"name": machine.name}
     live = Install.objects.live().filter(machine=machine).first()
     if live:
@@ -168,9 +188,9 @@ def _machine_problems(machine: Machine, *, needs_inspection: bool = True) -> lis
         problems.append(_("%(name)s is protected: take the protection off in the inventory first.") % name)
     if own := own_hosts.why(machine):
         problems.append(own)
-    if not hasattr(machine, "bmc"):
+    if by_network and not hasattr(machine, "bmc"):
         problems.append(_("%(name)s has no power driver: choose one in the inventory.") % name)
-    if not machine.interfaces.all():
+    if by_network and not machine.interfaces.all():
         problems.append(_("%(name)s has no network card in the inventory: enter the MAC it boots from.") % name)
     if needs_inspection and machine.inspected_at is None:
         problems.append(_("%(name)s was never looked at from inside: inspect it, so that its disks are known.") % name)
@@ -195,13 +215,14 @@ def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
     return disk
 
 
-def _common(machine: Machine, problems: list[str]) -> dict[str, Any]:
+def _common(machine: Machine, problems: list[str], *, by_network: bool = True) -> dict[str, Any]:
     """What the ramdisk needs whatever it does."""
     built = _ramdisk(machine)
-    if built is None:
+    if by_network and built is None:
         problems.append(_("The ramdisk is not built yet: wait for it, or run `python3 manage.py ramdisk build`."))
     site = machine.site
-    problems.extend(reach.why_refused(site))
+    if by_network:
+        problems.extend(reach.why_refused(site))
     consoles = LAB_ARGS if site.is_practice else REAL_ARGS
     extra = machine.type.kernel_args if machine.type else ""
     return {

@@ -136,6 +136,8 @@ def _give_up(install_id: int) -> None:
 
 
 def _overdue_cause(install: Install) -> str:
+    if METHODS[install.method].by_operator:
+        return "no-operator"
     return {"install": "no-netboot", "inspected": "no-netboot", "installed": "no-first-boot"}.get(
         _awaited(install), "silent"
     )
@@ -151,6 +153,10 @@ def _overdue_words(install: Install) -> str:
     name = install.machine.name
     silent = f" for {install.silence.total_seconds() / 60:.0f} min" if install.silence else ""
     match _awaited(install):
+        case "taken":
+            return f"{name}: no operator took it on{silent}. {UNTOUCHED}"
+        case "installed" if METHODS[install.method].by_operator:
+            return f"{name}: the operator who took it on did not say how it went{silent}."
         case "install" | "inspected" if install.boots.exists():
             return f"{name} booted the ramdisk, which then said nothing{silent}: look at its console. {UNTOUCHED}"
         case "install" | "inspected" if install.events.filter(name=BOOT_FLAG_LOST).exists():

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from installs.views import answer_pages, buttons, image_pages, install_list, install_page, notice_pages, wave_pages
+from installs.views import (
+    answer_pages,
+    buttons,
+    image_pages,
+    install_list,
+    install_page,
+    method_pages,
+    notice_pages,
+    task_pages,
+    wave_pages,
+)
 
 urlpatterns = [
     path("machines/<slug:name>/install/", buttons.plan_page, name="plan"),
@@ -12,6 +22,11 @@ urlpatterns = [
     path("installs/<int:number>/console.txt", install_page.console, name="console"),
     path("installs/<int:number>/cancel/", buttons.cancel, name="cancel"),
     path("installs/<int:number>/retry/", buttons.retry, name="retry"),
+    path("installs/<int:number>/task/", task_pages.task, name="task"),
+    path("installs/<int:number>/task/take/", task_pages.take, name="task_take"),
+    path("installs/<int:number>/task/note/", task_pages.note, name="task_note"),
+    path("installs/<int:number>/task/done/", task_pages.done, name="task_done"),
+    path("installs/<int:number>/task/cannot/", task_pages.cannot, name="task_cannot"),
     path("waves/", wave_pages.waves, name="waves"),
     path("waves/new/", wave_pages.wave_new, name="wave_new"),
     path("waves/<int:number>/", wave_pages.wave, name="wave"),
@@ -19,6 +34,7 @@ urlpatterns = [
     path("waves/<int:number>/pause/", wave_pages.wave_pause, name="wave_pause"),
     path("waves/<int:number>/resume/", wave_pages.wave_resume, name="wave_resume"),
     path("waves/<int:number>/cancel/", wave_pages.wave_cancel, name="wave_cancel"),
+    path("methods/", method_pages.methods, name="methods"),
     path("images/", image_pages.images, name="images"),
     path("images/<int:number>/", image_pages.image, name="image"),
     path("images/<int:number>/answers/", answer_pages.preview, name="image_answers"),

@@ -85,11 +85,16 @@ STATE_EVENTS = {
 }  # fmt: skip
 
 
+BY_OPERATORS = {"taken": gettext_lazy("taken"), "installed": gettext_lazy("done by hand")}
+
+
 def event_words(event: Event) -> str:
     """What an event of the history was, "" for those that say nothing to a person (waits come and go)."""
     match event.kind:
         case Event.Kind.STATE:
             return str(STATE_EVENTS.get(event.name, ""))
+        case Event.Kind.MACHINE if event.by:
+            return str(BY_OPERATORS.get(event.name, event.name))
         case Event.Kind.MACHINE:
             return _("the machine said “%(word)s”") % {"word": event.name}
         case Event.Kind.ALERT:
@@ -123,6 +128,9 @@ def _installed(install: Install) -> Words:
     took = duration(install.ended_at - install.queued_at if install.ended_at else None)
     if is_unconfirmed(install):
         return Words(done_label(install), _("in %(time)s; the OS answers, but has not called itself") % {"time": took})
+    if install.confirmed_by:
+        values = {"time": took, "who": install.confirmed_by}
+        return Words(done_label(install), _("in %(time)s; confirmed by %(who)s") % values)
     if not install.confirmed_at:
         return Words(done_label(install), _("in %(time)s") % {"time": took})
     values = {"time": took, "called": clock(install.confirmed_at)}
@@ -154,8 +162,8 @@ def _bytes(install: Install, here: Mark, now: datetime) -> list[str]:
 
 
 def _silence(install: Install, here: Mark, now: datetime) -> list[str]:
-    """Only where the machine has spoken before: at the network boot silence is what everybody expects."""
-    if not (install.quiet_until and install.silence) or here.name == "netboot":
+    """Only where the machine has spoken before: at the network boot, and of people, silence is what all expect."""
+    if not (install.quiet_until and install.silence) or here.name == "netboot" or install.operator_task:
         return []
     heard = install.quiet_until - install.silence
     return [_("silent for %(time)s") % {"time": ago(heard, now=now)}] if now - heard > SILENCE_WORTH_SAYING else []
@@ -189,6 +197,6 @@ def _deadline(install: Install) -> str:
     until = install.deadline
     if until is None:
         return ""
-    if until == install.quiet_until:
+    if until == install.quiet_until and until != install.give_up_at:
         return _("given up at %(time)s if silent") % {"time": clock(until)}
     return _("given up at %(time)s at the latest") % {"time": clock(until)}

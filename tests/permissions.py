@@ -16,7 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests import installing, scenes
+from tests import installing, manual, scenes
 
 TABLE = Path(__file__).with_name("permissions.csv")
 ROLES = ("anonymous", "no_group", "viewer", "operator", "admin")
@@ -36,6 +36,8 @@ FORGED = {
 
 QUERIES = {"admin:autocomplete": "?app_label=machines&model_name=bmc&field_name=credentials"}
 """What some addresses cannot do without."""
+TASKS = [f"{name}:number" for name in ("task", "task_take", "task_note", "task_done", "task_cannot")]
+"""Addresses of installs that people do by hand: others have no such page."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,12 @@ class Route:
     name: str
 
     def path(self, values: dict[str, Any]) -> str:
-        """Its address, with the values of `Scene.values`: by listener's first word and parameter, or by parameter."""
+        """Its address, with the values of `Scene.values`: by name, or first word, and parameter, or by parameter."""
         kind = self.route.partition("/<" if self.route.startswith("admin/") else "/")[0]
 
         def value(match: re.Match[str]) -> str:
-            found = values.get(f"{kind}:{match[1]}", values.get(match[1]))
+            of_kind = values.get(f"{kind}:{match[1]}", values.get(match[1]))
+            found = values.get(f"{self.name}:{match[1]}", of_kind)
             assert found is not None, f"name a {match[1]!r} for {self.route} in tests/permissions.py: Scene.values"
             return str(found)
 
@@ -86,6 +89,8 @@ class Scene:
 
         machine, image = installing.make_machine(), installing.make_image()
         install = scenes.failed(machine, image)
+        by_hand = scenes.start(installing.make_machine("node2", number=2), manual.make_image())
+        scenes.work()
         others = [
             Cluster.objects.create(name="web"), Vlan.objects.create(vid=30, name="storage"), machine.site,
             MachineType.objects.create(name="r640"), Credentials.objects.create(name="rack", username="root"),
@@ -106,7 +111,7 @@ class Scene:
             "nonce": "0" * 32,
             "pxelinux.cfg:name": "01-52-54-00-00-00-01", "^event:name": "install", "images:number": image.pk,
             "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
-            "waves:number": wave.pk,
+            "waves:number": wave.pk, **dict.fromkeys(TASKS, by_hand.pk),
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
             "clusters:number": others[0].pk, "vlans:number": others[1].pk,
             "sightings:number": sighting.pk, "connect:number": sighting.pk,

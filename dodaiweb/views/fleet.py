@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dodaiweb import deeds
 from installs import attention, overview, practice
+from installs.methods import METHODS
 from installs.practice_words import practice_words
 from machines import fleet as fleets
 
@@ -44,6 +45,8 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "running_more": max(len(live) - RUNNING_SHOWN, 0),
         "late_count": sum(install.pk in late for install in counted),
         "attention": attention.grouped(failed),
+        "tasks": [install for install in live if install.operator_task],
+        "methods": METHODS,
         "practice": practice_words(),
         "power_labels": fleets.POWER_LABELS,
         "look_labels": fleets.LOOK_LABELS,

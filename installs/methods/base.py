@@ -24,11 +24,13 @@ class WaitFor:
     """The step is done once the machine says so.
 
     It fails when the machine says nothing at all for `silence`, or when `cap` has passed whatever it says.
-    What it waits for stands in the method's `waits`.
+    What it waits for stands in the method's `waits`. `task` is what a person has to do for it, in English; whoever
+    wants to be told of such tasks gets a notice.
     """
 
     silence: timedelta
     cap: timedelta
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class InstallMethod:
     """Whether the machine has to ask for the write grant. Who writes nothing is granted nothing."""
     makes_partitions: ClassVar[bool] = False
     """Whether the sizes of partitions that an image has (root, swap, ...) mean anything to it."""
+    by_operator: ClassVar[bool] = False
+    """Whether a person does it all, and says how it went: it needs no BMC, no network boot and no file."""
     stays_on_network: ClassVar[bool] = False
     """Whether network boots lead to its kernel for as long as the machine runs the image, after the install too."""
 

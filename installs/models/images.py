@@ -64,6 +64,9 @@ class Image(models.Model):
     secrets_sealed = models.TextField(blank=True, editable=False)
     files = models.JSONField(default=dict, blank=True, editable=False)
 
+    # What is tried next where an attempt fails: [{"method": slug, "metadata": {...}}], two at most; see fallbacks.py.
+    fallbacks = models.JSONField(default=list, blank=True, editable=False)
+
     # Where it came from, and what a look into it found (installs/images/contract); `recipe` is of what was built here.
     imported_by = models.CharField(max_length=150, blank=True, editable=False)
     source = models.CharField(max_length=255, blank=True, editable=False)

@@ -92,10 +92,14 @@ class Install(models.Model):
 
     requested_by = models.CharField(max_length=150)
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries")
+    fallback = models.PositiveSmallIntegerField(
+        default=0, help_text="By which method of the image's chain: 0 its own, 1 the next after `retry_of` failed"
+    )
     queued_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    confirmed_at = models.DateTimeField(null=True, help_text="When the OS itself called")
+    confirmed_at = models.DateTimeField(null=True, help_text="When the OS itself called, or an operator said so")
+    confirmed_by = models.CharField(max_length=150, blank=True, help_text="The operator, where no OS is to call")
     os_seen_late = models.BooleanField(default=False)
 
     objects = InstallQuerySet.as_manager()

@@ -15,7 +15,7 @@ SECRET_PURPOSE = "notice secret"  # noqa: S105 - what it is for, not what it is
 
 
 class NoticeTarget(models.Model):
-    """An address that is told how installs end: of one cluster, or of all machines."""
+    """An address that is told how installs end, and when they need somebody: of one cluster, or of all machines."""
 
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", _("Webhook")
@@ -31,6 +31,7 @@ class NoticeTarget(models.Model):
     on_failed = models.BooleanField(_("failed"), default=True)
     on_installed = models.BooleanField(_("installed"), default=False)
     on_cancelled = models.BooleanField(_("cancelled"), default=False)
+    on_operator = models.BooleanField(_("waits for an operator"), default=True)
     is_enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -71,6 +72,7 @@ class Notice(models.Model):
         FAILED = "install.failed", _("failed")
         INSTALLED = "install.installed", _("installed")
         CANCELLED = "install.cancelled", _("cancelled")
+        OPERATOR = "install.operator", _("waits for an operator")
         WAVE_STOPPED = "wave.stopped", _("wave stopped")
         TEST = "test", _("test")
 

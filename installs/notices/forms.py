@@ -24,7 +24,7 @@ class NoticeTargetForm(forms.ModelForm):
         model = NoticeTarget
         fields = (
             "name", "kind", "address", "is_private", "cluster", "on_failed", "on_installed", "on_cancelled",
-            "is_enabled",
+            "on_operator", "is_enabled",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -51,7 +51,7 @@ class NoticeTargetForm(forms.ModelForm):
                 self.add_error("address", told(str(exc)))
             except forms.ValidationError as exc:
                 self.add_error("address", exc)
-        if not any(cleaned.get(name) for name in ("on_failed", "on_installed", "on_cancelled")):
+        if not any(cleaned.get(name) for name in ("on_failed", "on_installed", "on_cancelled", "on_operator")):
             self.add_error("on_failed", _("Choose what it is told of."))
         return cleaned
 

@@ -1,4 +1,4 @@
-"""Tells others how installs ended: written with the end itself, delivered by workers, at least once.
+"""Tells others how installs ended, and that one waits for them: written with it, delivered by workers, at least once.
 
 A worker claims the next due row (another owner, a lease), sends with no lock held, and stores the outcome only if the
 claim is still its own. A worker that dies in between leaves a row whose lease runs out: it is sent again, under the
@@ -29,7 +29,7 @@ FORGOTTEN_AT_ONCE = 500
 GIVEN_UP_AFTER = timedelta(hours=24)
 SWITCHES = {
     Notice.Kind.FAILED: "on_failed", Notice.Kind.INSTALLED: "on_installed", Notice.Kind.CANCELLED: "on_cancelled",
-    Notice.Kind.WAVE_STOPPED: "on_failed",
+    Notice.Kind.OPERATOR: "on_operator", Notice.Kind.WAVE_STOPPED: "on_failed",
 }  # fmt: skip
 
 
@@ -43,6 +43,19 @@ def note_end(install: Install, kind: Notice.Kind) -> None:
             _note(install, kind)
     except Exception:
         logger.exception("install %s: its end could not be noted for anybody", install.pk)
+
+
+def note_task(install: Install) -> None:
+    """Write that an install waits for a person, once an install. Called in the transaction in which it begins to wait.
+
+    Never raises, as `note_end`.
+    """
+    try:
+        with transaction.atomic():
+            if not install.notices.filter(kind=Notice.Kind.OPERATOR).exists():
+                _note(install, Notice.Kind.OPERATOR)
+    except Exception:
+        logger.exception("install %s: nobody could be told that it waits for them", install.pk)
 
 
 def note_wave(wave: Wave, kind: Notice.Kind) -> None:
@@ -104,7 +117,7 @@ def forget_old() -> int:
 
 
 def _note(install: Install, kind: Notice.Kind) -> None:
-    if install.is_inspection and kind != Notice.Kind.FAILED:
+    if install.is_inspection and kind not in (Notice.Kind.FAILED, Notice.Kind.OPERATOR):
         return  # inspections come and go: only their failures are news
     mine = Q(cluster=None) | Q(cluster=install.machine.cluster_id)
     targets = list(NoticeTarget.objects.filter(mine, is_enabled=True, **{SWITCHES[kind]: True}))

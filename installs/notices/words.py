@@ -10,6 +10,7 @@ from installs.advice import advice_for
 from installs.methods import METHODS
 from installs.models import Install, Notice, Wave
 from installs.words import is_unconfirmed
+from installs.written import may_be_written
 
 VERSION = 1
 
@@ -34,12 +35,15 @@ def payload_of(install: Install, kind: Notice.Kind) -> dict[str, Any]:
                 "step_label": _label(install) or None,
                 "advice": advice_for(install.cause).text if failed else None,
                 "left_behind": install.left_behind or None,
-                "may_be_written": install.granted_at is not None,
+                "may_be_written": may_be_written(install),
+                "task": install.operator_task or None,
+                "deadline": install.deadline.isoformat() if install.deadline else None,
+                "goes_on_as": _next_of(install),
                 "requested_by": install.requested_by,
                 "queued_at": install.queued_at.isoformat(),
                 "ended_at": install.ended_at.isoformat() if install.ended_at else None,
                 "is_unconfirmed": is_unconfirmed(install),
-                "url": address_of(install),
+                "url": address_of(install) + ("task/" if _is_by_hand(install, kind) else ""),
             }
         }
 
@@ -84,6 +88,8 @@ def subject_of(payload: dict[str, Any]) -> str:
         case Notice.Kind.INSTALLED:
             doubt = " (not confirmed: the OS answers, but has not called itself)" if data.get("is_unconfirmed") else ""
             return f"Dodai: {data['machine']} is installed with {data['image']}{doubt}"
+        case Notice.Kind.OPERATOR:
+            return f"Dodai: {data['machine']} waits for an operator"
         case Notice.Kind.WAVE_STOPPED:
             return f"Dodai: wave {data['wave']} of {data['image']} stopped after {data['ended_badly']} bad ends"
     return f"Dodai: install of {data['machine']} was cancelled"
@@ -97,17 +103,30 @@ def text_of(payload: dict[str, Any]) -> str:
     if payload["type"] == Notice.Kind.WAVE_STOPPED:
         counts = f"{data['machines']} machines: {data['not_begun']} not begun, {data['under_way']} under way."
         return f"{subject_of(payload)}\n\n{counts}\nApproved by {data['approved_by']}.\n\n{data['url']}\n"
+    goes_on_as = data.get("goes_on_as")  # notices of an older Dodai may still be on their way
     lines = [
         ("Machine", data["machine"]), ("Cluster", data["cluster"]), ("Image", data["image"]),
         ("Step", data["step_label"] if data["cause"] else None), ("Cause", data["cause"]), ("Next", data["advice"]),
-        ("Left behind", data["left_behind"]), ("Asked for by", data["requested_by"]), ("Ended at", data["ended_at"]),
+        ("Left behind", data["left_behind"]), ("Given up at", data.get("deadline")), ("Goes on as install", goes_on_as),
+        ("Asked for by", data["requested_by"]), ("Ended at", data["ended_at"]),
     ]  # fmt: skip
     facts = "\n".join(f"{name}: {value}" for name, value in lines if value)
-    return f"{data['error'] or subject_of(payload)}\n\n{facts}\n\n{data['url']}\n"
+    return f"{data['error'] or data.get('task') or subject_of(payload)}\n\n{facts}\n\n{data['url']}\n"
 
 
 def _envelope(kind: Notice.Kind) -> dict[str, Any]:
     return {"version": VERSION, "type": str(kind.value), "timestamp": now().isoformat()}
+
+
+def _is_by_hand(install: Install, kind: Notice.Kind) -> bool:
+    """Whether there is a page with a checklist to go to; other tasks stand on the install's own."""
+    method = METHODS.get(install.method)
+    return kind == Notice.Kind.OPERATOR and method is not None and method.by_operator
+
+
+def _next_of(install: Install) -> int | None:
+    """The attempt that goes on with a fallback."""
+    return install.retries.filter(fallback__gt=0).values_list("pk", flat=True).first()
 
 
 def _label(install: Install) -> str:

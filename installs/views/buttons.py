@@ -1,6 +1,7 @@
 """Pages and buttons of installs, images and plans."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
@@ -13,7 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dodaiweb import asked
-from installs import actions, plan
+from dodaiweb.formats import UNKNOWN, duration
+from installs import actions, checklist, plan
 from installs.forecast import forecast
 from installs.images.boot_match import match
 from installs.methods import METHODS
@@ -63,6 +65,7 @@ def _show_plan(request: HttpRequest, machine: Machine, image: Image | None, *, s
     if image is None and len(images) == 1:
         image = images[0]
     made = plan.for_install(machine, image) if image else None
+    by_hand = image is not None and image.method in METHODS and METHODS[image.method].by_operator
     values = {
         "machine": machine, "images": images, "image": image, "plan": made, "methods": METHODS,
         "contents": hardware.disk_contents(made.disk) if made and made.disk else "",
@@ -70,9 +73,15 @@ def _show_plan(request: HttpRequest, machine: Machine, image: Image | None, *, s
         "last": Install.objects.real_installs().filter(machine=machine).select_related("image").first(),
         "forecast": forecast(machine, image) if image else None,
         "network": network_words(machine),
-        "boot_match": match(image, machine) if image else None,
+        "boot_match": match(image, machine) if image and not by_hand else None,
+        "by_hand": by_hand, "minutes": _minutes,
+        "checklist": checklist.html(str(image.metadata.get("checklist", ""))) if image and by_hand else "",
     }  # fmt: skip
     return render(request, "installs/plan.html", values, status=status)
+
+
+def _minutes(number: object) -> str:
+    return duration(timedelta(minutes=number)) if isinstance(number, int) else UNKNOWN
 
 
 @require_POST

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.timezone import now
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from dodaiweb import deeds
 from dodaiweb.deeds import Deed
+from installs import checklist, success
 from installs.images import boot_match, contract_words, debian, import_words, imports, stock
 from installs.images.import_form import ImportForm
 from installs.methods import METHODS
@@ -70,8 +71,11 @@ def image(request: HttpRequest, number: int) -> HttpResponse:
         "installs": installs[:INSTALLS_SHOWN],
         "usual": stock.usual_seconds(found),
         "users": stock.users(found),
+        "success": success.rates(Install.objects.filter(image=found)),
+        "methods": METHODS,
+        "checklist": checklist.html(str(found.metadata.get("checklist", ""))) if found.method == "manual" else "",
         "fits": _fits(found),
-        "same": Image.objects.present().filter(sha256=found.sha256).exclude(pk=found.pk),
+        "same": Image.objects.present().filter(sha256=found.sha256).exclude(Q(pk=found.pk) | Q(sha256="")),
     })  # fmt: skip
 
 

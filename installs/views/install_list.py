@@ -21,6 +21,7 @@ ROWS_AT_ONCE = 500
 COLUMNS = (
     "number", "machine", "image", "method", "state", "cause", "error", "left_behind", "asked_by", "asked_at",
     "started_at", "ended_at", "os_called_at", "seconds", "retry_of",
+    "fallback", "confirmed_by",
 )  # fmt: skip
 
 seeing = permission_required("machines.view_machine", raise_exception=True)
@@ -69,6 +70,7 @@ def _values(install: Install) -> tuple[Any, ...]:
     return (
         install.pk, install.machine.name, image, install.method, install.state, install.cause, install.error,
         install.left_behind, install.requested_by, asked, started, ended, called, took, install.retry_of_id or "",
+        install.fallback, install.confirmed_by,
     )  # fmt: skip
 
 

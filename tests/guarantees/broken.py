@@ -8,7 +8,7 @@ from unittest import mock
 
 from django.db import connection
 
-from installs import boot, callbacks, ending, grant, lifecycle, sweep
+from installs import boot, by_hand, callbacks, ending, fallbacks, grant, lifecycle, sweep
 from installs.claim import Claim
 from installs.lifecycle import State
 from installs.models import Boot, Install
@@ -100,3 +100,13 @@ def protection() -> AbstractContextManager[Any]:
     return mock.patch.object(
         grant, "_difference", lambda *about: found if (found := real(*about))[0] != "protected" else ("", "")
     )
+
+
+def causes_of_fallbacks() -> AbstractContextManager[Any]:
+    """Whatever an attempt failed of, the next method is tried."""
+    return mock.patch.object(fallbacks, "survives", return_value=True)
+
+
+def protection_from_operators() -> AbstractContextManager[Any]:
+    """Who takes an install by hand is not told that its machine is protected."""
+    return mock.patch.object(by_hand, "untouchable", SimpleNamespace(why=lambda machine: ("", "")))

@@ -82,11 +82,15 @@ class Operator:
         installing.main_site()
         Place.objects.update(is_practice=True)  # nobody has to answer at the URLs that its machines are told
         self._caller = played.Caller(site.ports[0])
-        self.image = Image.objects.filter(method="file-tree").first() or installing.make_image()
+        self.image = Image.objects.filter(method="file-tree", fallbacks=[]).first() or installing.make_image()
 
     def page(self, path: str) -> int:
         """The status of a page."""
         return self._caller.get(path, {}, headers=self._headers).status_code
+
+    def press(self, path: str) -> int:
+        """The status of the answer to a button."""
+        return self._caller.post(path, "", headers=self._headers).status_code
 
     def order(self, machine: Machine, image: Image) -> None:
         """Raises AssertionError where the page does not offer it, OSError or HTTPException where no answer came."""
@@ -137,13 +141,16 @@ class Round:
     def _play(self) -> None:
         images = self.images or [self.operator.image] * len(self.machines)
         chosen = list(zip(self.machines, images, strict=True))
-        self.players = [PLAYERS[image.method](self.site, machine) for machine, image in chosen]
+        self.players = [self._player(machine, image) for machine, image in chosen]
         for player, image in zip(self.players, images, strict=True):
             player.start()
             self.installs.append(self._order(player.machine, image))
         wait_until(self._is_over, seconds=ROUND_SECONDS, what="the installs to end and all faults to be over")
         for player in self.players:
             player.join(60)
+
+    def _player(self, machine: Machine, image: Image) -> Player:
+        return PLAYERS[image.method](self.site, machine)
 
     def _order(self, machine: Machine, image: Image) -> Install:
         """Orders again until there is an install: the answer may be lost, and the database away."""
@@ -155,7 +162,8 @@ class Round:
             except (AssertionError, OSError, http.client.HTTPException):
                 if time.monotonic() > end:
                     raise
-        assert len(made) == 1, f"{machine} was ordered once and got {made}"
+        made.sort(key=lambda install: install.pk)
+        assert len([each for each in made if not each.fallback]) == 1, f"{machine} was ordered once and got {made}"
         return made[0]
 
     def _is_over(self) -> bool:
@@ -269,5 +277,6 @@ def _check_story(install: Install) -> None:
     steps = METHODS[install.method].steps
     told = names[Event.Kind.STEP]
     assert told == [step for step in steps if step in told], f"{install}: steps {told}"
-    assert set(steps) - set(METHODS[install.method].waits) <= set(told), f"{install}: steps {told}"
+    if state == lifecycle.State.INSTALLED:
+        assert set(steps) - set(METHODS[install.method].waits) <= set(told), f"{install}: steps {told}"
     assert len(names[Event.Kind.MACHINE]) == len(set(names[Event.Kind.MACHINE])), "an event was applied twice"

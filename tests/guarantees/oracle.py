@@ -17,10 +17,11 @@ from tests.guarantees.hardware import Hardware, Message
 from tests.guarantees.room import Room
 
 TABLE = dict(TRANSITIONS)
+NEVER = ("cancelled", "cannot-be-done", "disk", "identity", "own-host", "plan", "protected", "space")
 UNVERIFIED = ("Could not verify", "did not go off", "by hand")
 COLUMNS = (
     "pk", "machine_id", "machine__name", "state", "step", "method", "fence", "granted_boot_id", "phase", "done_bytes",
-    "quiet_until", "give_up_at", "left_behind", "cause", "confirmed_at",
+    "quiet_until", "give_up_at", "left_behind", "cause", "confirmed_at", "confirmed_by", "fallback", "retry_of_id",
 )  # fmt: skip
 ROWS = Asked(lambda: Install.objects.order_by("pk").values(*COLUMNS))
 EVENTS = Asked(lambda: Event.objects.filter(pk__gt=0).order_by("pk").values("pk", "install_id", "kind", "name"))
@@ -41,7 +42,7 @@ class Oracle:
         self.room, self.rows = room, dict[int, dict[str, Any]]()
         self._state: dict[int, str] = {}  # as the events alone tell it
         self._last_event = 0
-        self._said: set[tuple[int, str]] = set()
+        self.said: set[tuple[int, str]] = set()
         self._phases: dict[int, list[str]] = {}
         self._wrong: list[Wrong] = []  # seen within the product, which catches what a step raises
         room.began, room.granted = self.command_leaves, self.was_granted
@@ -111,8 +112,8 @@ class Oracle:
             if kind == Event.Kind.STATE:
                 self._state[install] = self._after(install, name)
             elif kind == Event.Kind.MACHINE:
-                must((install, name) not in self._said, "An event was applied twice", install, name)
-                self._said.add((install, name))
+                must((install, name) not in self.said, "An event was applied twice", install, name)
+                self.said.add((install, name))
         for pk, row in self.rows.items():
             must(self._state.get(pk) == row["state"], "The events tell another state", self._state.get(pk), row)
         twice = [said for said, times in self.room.applied.items() if times > 1]
@@ -130,6 +131,7 @@ class Oracle:
         if row["state"] in LIVE - {State.QUEUED}:
             must(row["quiet_until"] or row["give_up_at"], "INV5: a live state without a deadline", row)
         if old is None:
+            self._begins(row)
             return
         must(row["cause"] != "bug", "A fault in Dodai itself", row)
         must(row["step"] >= old["step"], "The steps went back", old, row)
@@ -140,6 +142,19 @@ class Oracle:
         if row["state"] in ENDED and old["state"] in LIVE:
             self._has_ended(row)
 
+    def _begins(self, row: dict[str, Any]) -> None:
+        """INV1, INV9: a fallback follows one failed attempt, by a cause that leaves it a chance, on its disk."""
+        if not row["fallback"]:
+            return
+        failed, before = self.rows[row["retry_of_id"]], Install.objects.get(pk=row["retry_of_id"])
+        others = [pk for pk, each in self.rows.items() if each["fallback"] and each["retry_of_id"] == failed["pk"]]
+        must(others == [row["pk"]], "Two fallbacks of one attempt", others)
+        must(failed["state"] == State.FAILED, "A fallback of what has not failed", failed)
+        must(failed["cause"] not in NEVER, "A fallback after a cause that forbids it", failed)
+        must(failed["fallback"] < row["fallback"], "A way was tried again", failed, row)
+        plans = [each.plan for each in (before, Install.objects.get(pk=row["pk"]))]
+        must(plans[0]["disk"] == plans[1]["disk"], "A fallback on another disk than was confirmed", plans)
+
     def _same_end(self, old: dict[str, Any], row: dict[str, Any]) -> bool:
         return all(old[name] == row[name] for name in ("state", "step", "cause", "left_behind"))
 
@@ -147,7 +162,7 @@ class Oracle:
         """An install is confirmed by its own OS's call, at once or late, and that is never taken back."""
         must(old["confirmed_at"] in (None, row["confirmed_at"]), "Confirmed again, or no more", old, row)
         if row["state"] == State.INSTALLED:
-            has_called = (row["pk"], "installed") in self._said
+            has_called = (row["pk"], "installed") in self.said
             must(has_called == bool(row["confirmed_at"]), "Confirmed, or not, against its OS's call", row)
         else:
             must(row["confirmed_at"] is None, "Confirmed, but not installed", row)
@@ -165,7 +180,11 @@ class Oracle:
         machine, pk, left = self.room.by_name[row["machine__name"]], row["pk"], row["left_behind"]
         wrote = machine.writers.get(pk, set())
         must(len(wrote) <= 1, "Two kernel boots wrote for one attempt", wrote)
-        if row["state"] == State.INSTALLED and row["method"] != "inspect":
+        if row["method"] == "manual":
+            must(not wrote and not row["granted_boot_id"], "A ramdisk wrote while a person was at it", row)
+            is_done = (pk, "taken") in self.said and (pk, "installed") in self.said and row["confirmed_by"]
+            must(row["state"] != State.INSTALLED or is_done, "Installed by hand, but nobody said so", row)
+        elif row["state"] == State.INSTALLED and row["method"] != "inspect":
             known = row["confirmed_at"] or pk in self.room.seen
             must(machine.disk_of == pk and known, "Installed, but its OS is not there", row)
         if row["cause"] == "no-first-boot" and not self.room.has_lost_workers:
@@ -208,6 +227,8 @@ class Oracle:
                     holds = words == (METHODS[install.method].done_label if is_known else "Installed, not confirmed")
                 case State.FAILED | State.CANCELLED:
                     holds = words.startswith(str(State(install.state).label))
+                case _ if install.operator_task:
+                    holds = words.startswith("Waits for a person: ")
                 case _:
                     holds = words.split(",")[0] in labels
             must(holds, "The words shown do not agree", install.state, words)

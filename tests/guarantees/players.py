@@ -66,7 +66,7 @@ PLAYERS: dict[str, type[Player]] = {
 
 def images(site: Site) -> dict[str, Image]:
     """One for each method; made at the first call."""
-    known = {image.method: image for image in Image.objects.all()}
+    known = {image.method: image for image in Image.objects.filter(fallbacks=[])}
     return {method: known.get(method) or _image(site, method) for method in PLAYERS}
 
 

@@ -24,7 +24,7 @@ from machines import actions as machine_actions
 from machines import jobs as machine_jobs
 from machines.models import Beat, Interface, Machine
 from machines.power.base import BmcEndpoint, Power, PowerDriver
-from tests import installing
+from tests import installing, manual
 from tests.guarantees.asked import Asked, Writes
 from tests.guarantees.hardware import Bmc, Hardware, Message, call
 
@@ -268,6 +268,8 @@ def opened() -> Iterator[Callable[[], Room]]:
     for row in rows:
         Interface.objects.filter(machine=row).update(address=f"{address_of(row)}/24")
     installing.make_image()
+    manual.with_fallbacks(name="chained")
+    manual.make_image()
     facts = [installing.facts_of(row, "") for row in rows]
     place, writes = SimpleNamespace(room=None), Writes()
 

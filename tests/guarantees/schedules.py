@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from installs import actions, plan
+from installs import actions, by_hand, plan
 from installs.lifecycle import LIVE, State
 from installs.models import Image, Install
 from machines import actions as machine_actions
@@ -26,6 +26,7 @@ REFUSALS = (actions.Refused, machine_actions.Refused, lifecycle.NotAllowed)
 DURATIONS = (1, 2, 6, 16, 61, 200, 700, 4000)
 UNTIL_THE_LAST_LOOK = (890, 901, 906, 930, 4000)  # the OS has 900 s to call
 DOWN = (5, 20, 3600)
+IMAGES = {"by hand": "by-hand", "chain": "chained"}
 CLOCK_STEPS = (3600, -3600, 90, -90)
 
 which = st.integers(0, MACHINES - 1)
@@ -53,9 +54,9 @@ class Schedule(RuleBasedStateMachine):
 
     # What people do.
 
-    @rule(n=which, kind=st.sampled_from(["install", "install", "inspect", "two at once"]))
+    @rule(n=which, kind=st.sampled_from(["install", "install", "inspect", "two at once", "by hand", "chain"]))
     def start(self, n: int, kind: str) -> None:
-        machine, image = self._row(n), Image.objects.get()
+        machine, image = self._row(n), Image.objects.get(name=IMAGES.get(kind, "debian"))
         if kind == "two at once":
             self._start_two(machine, image)
             return
@@ -78,6 +79,28 @@ class Schedule(RuleBasedStateMachine):
     def retry_or_cancel_any(self, pick: int, what: str) -> None:
         install = Install.objects.select_related("machine", "image").get(pk=self._one_of(self.oracle.rows, pick))
         self._try(lambda: getattr(actions, what)(install, by="ben"))
+
+    @precondition(lambda self: self._by_hand())
+    @rule(pick=st.integers(0, 9), what=st.sampled_from(["take", "take", "note", "done", "done", "cannot"]))
+    def operator_says(self, pick: int, what: str) -> None:
+        install = Install.objects.select_related("machine").get(pk=self._one_of(self._by_hand(), pick))
+        words = {"note": ("A note.",), "cannot": ("No stick.",)}.get(what, ())
+        more = {"is_untouched": bool(pick % 2)} if what == "cannot" else {}
+        said = self._try(lambda: getattr(by_hand, what)(install, *words, by="cleo", **more))
+        if said and what in ("take", "done") and (install.pk, "taken") not in self.oracle.said:
+            must(not install.machine.protected, "Taken on a protected machine", install.machine.name)
+
+    @rule(n=which, seconds=st.sampled_from([1, 700, 4000]), ends=st.sampled_from(["done", "cannot", "take"]))
+    def a_chain_goes_to_its_end(self, n: int, seconds: int, ends: str) -> None:
+        """Nothing boots from the network, or a BMC does not answer: an operator is called, and may say how it went."""
+        self.start(n=n, kind="chain")
+        self.oracle.check()
+        self.room.pass_time(700, with_workers=True)
+        self.oracle.check()
+        if self._by_hand():
+            self.operator_says(pick=n, what=ends)
+            self.oracle.check()
+        self.room.pass_time(seconds, with_workers=True)
 
     @rule(n=which, what=st.sampled_from(["protect", "unprotect", "set aside", "take back", "off", "on", "soft"]))
     def decide(self, n: int, what: str) -> None:
@@ -247,6 +270,9 @@ class Schedule(RuleBasedStateMachine):
 
     def _live(self) -> list[int]:
         return [pk for pk, row in self.oracle.rows.items() if row["state"] in LIVE - {State.STOPPING}]
+
+    def _by_hand(self) -> list[int]:
+        return [pk for pk in self._live() if self.oracle.rows[pk]["method"] == "manual"]
 
     def _one_of(self, some: Any, pick: int) -> int:
         return int(list(some)[pick % len(some)])

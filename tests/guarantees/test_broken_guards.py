@@ -24,6 +24,13 @@ WAKE: Step = ("worker_wakes", {"pick": 0})
 MORE: Step = ("machine_goes_on", {"n": 0, "times": 1})
 
 
+WORK: Step = ("work", {"times": 1})
+
+
+def decide(what: str) -> Step:
+    return ("decide", {"n": 0, "what": what})
+
+
 def frozen(at: int) -> Step:
     return ("worker_stops", {"at": at, "dies": False})
 
@@ -55,6 +62,16 @@ SCHEDULES: dict[str, tuple[list[Step], str]] = {
     "reading_back": ([*goes(8), ("bmc_falls_ill", {"n": 0, "illness": "idle"}), CANCEL, passes(61)],
                      "It says that the machine is off, but it is on"),
     "token": ([*goes(3), ("speaks_with_a_strange_token", {"n": 0, "other": 1})], "An unknown token was taken"),
+    "causes_of_fallbacks": (
+        [("start", {"n": 0, "kind": "chain"}), WORK, ("time_passes", {"seconds": 2, "with_workers": False}),
+         decide("protect"), WORK, decide("unprotect"), WORK],
+        "A fallback after a cause that forbids it",
+    ),
+    "protection_from_operators": (
+        [("start", {"n": 0, "kind": "by hand"}), WORK, decide("protect"),
+         ("operator_says", {"pick": 0, "what": "take"})],
+        "Taken on a protected machine",
+    ),
     "protection": ([*goes(5), ("decide", {"n": 0, "what": "protect"}), MORE], "A grant on a protected machine"),
 }  # fmt: skip
 

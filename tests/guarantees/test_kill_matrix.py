@@ -1,22 +1,25 @@
 """T6, T7: every process is killed or frozen at every fault point that an install of any method passes."""
 
 import random
+import re
 import signal
 from collections import Counter
 
 import pytest
 
 from installs.methods import METHODS
-from tests import installing
+from tests import installing, manual
 from tests.guarantees import faults
+from tests.guarantees.chained import Chain
 from tests.guarantees.faults import VICTIMS, Fault
 from tests.guarantees.killing import Operator, Round, running
 from tests.guarantees.players import PLAYERS, images
-from tests.guarantees.tally import is_long, is_time_left
+from tests.guarantees.tally import is_long, is_time_left, rounds
 
 SEED = 20261122
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
 NOT_AT_WORK = ("import_images", "images", "valkey")
+OF_CHAINS = "fallbacks|by_hand|ending|outbox|task"
 KINDS = {"power", "bmc", "commit", "write", "queue", "job"}
 
 
@@ -65,6 +68,31 @@ def _counted(recorded: list[tuple[str, str]]) -> Counter[str]:
     return passed
 
 
+@pytest.fixture(scope="module")
+def chain(site, bench):
+    """Runs one round in which a method fails and an operator goes on, on machines of its own."""
+    machines = [installing.make_machine(f"hand{number}", driver="played", number=10 + number) for number in (1, 2)]
+    image = manual.with_fallbacks(name="linux-or-by-hand")
+
+    def run(*struck: Fault) -> Chain:
+        played = Chain(site, Operator(site), machines, struck, images=[image] * len(machines))
+        played.run()
+        return played
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def chain_points(site, chain) -> list[tuple[str, int]]:
+    """As `points`, of a failure, its fallback, and the operator's words."""
+    (site.faults / "record").write_text("")
+    chain()
+    recorded = faults.passes(site.faults)
+    (site.faults / "record").unlink()
+    passed = Counter(point for process, point in recorded if process not in (*OFTEN, *NOT_AT_WORK))
+    return sorted(passed.items())
+
+
 def kills(points: list[tuple[str, int]]) -> list[Fault]:
     """The process itself at each pass, every other victim at the first one."""
     itself = [Fault(point, nth=nth) for point, count in points for nth in _passes(point, count)]
@@ -105,14 +133,14 @@ def test_all_kinds_of_boundaries_are_passed(points):
     assert len(points) > 60
 
 
-@pytest.mark.fills_the_time
 def test_every_step_of_an_install_is_among_them():
     """A method with a step of its own needs a player."""
     installing_methods = {slug: method for slug, method in METHODS.items() if slug != "inspect"}
-    played = {step for slug in PLAYERS for step in installing_methods[slug].steps}
+    played = {step for slug in (*PLAYERS, "manual") for step in installing_methods[slug].steps}  # see chained.py
     assert played == {step for method in installing_methods.values() for step in method.steps}
 
 
+@pytest.mark.fills_the_time
 @pytest.mark.parametrize(
     ("claim", "says", "choose", "share", "at_once"),
     [
@@ -144,3 +172,17 @@ def test_installs_survive(points, bench, guarantee, claim, says, choose, share, 
 
 def batched(faults_in_order: list[Fault], size: int) -> list[list[Fault]]:
     return [faults_in_order[start : start + size] for start in range(0, len(faults_in_order), size)]
+
+
+def test_fallbacks_and_operators_words_survive(chain_points, chain, guarantee):
+    """The next attempt is there as soon as the failed one has ended, once; what an operator says counts once."""
+    words = "A process killed at any boundary: a failed install goes on by hand within 30 s, once"
+    tally, chance = guarantee("T6", words, seed=SEED), random.Random(SEED)
+    own = [(point, count) for point, count in chain_points if re.search(OF_CHAINS, point)]
+    assert own, "no boundary of a fallback or of an operator's word is passed"
+    chosen = in_turns(chance, kills(own))[: rounds(2, 30)] + in_turns(chance, kills(chain_points))[: rounds(3, 60)]
+    for together in batched(chosen, 5):
+        with tally.trial(len(together)):
+            played = chain(*together)
+        tally.trials -= len(together) - len(played.struck)
+    assert tally.trials >= 1, "none of them struck"

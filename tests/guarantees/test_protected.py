@@ -19,7 +19,7 @@ from machines import jobs as machine_jobs
 from machines import own_hosts
 from machines.models import Disk, Machine, PowerCommand
 from machines.power import fake
-from tests import installer_answers, installing, permissions, scenes
+from tests import installer_answers, installing, manual, permissions, scenes
 from tests.guarantees.tally import Tally, rounds
 from tests.test_pages_content import text_of
 
@@ -148,6 +148,16 @@ def page_power(client, machine, image, make):
     make(machine)
     for action in ("off", "reset", "soft", "on"):
         client.post(f"/machines/{machine.name}/power/", {"action": action})
+
+
+def page_task(client, machine, image, make):
+    """By hand: who takes it, or says that it is done, is told not to touch it."""
+    install = scenes.start(machine, manual.make_image())
+    scenes.work()
+    make(machine)
+    for verb in ("take", "done"):
+        client.post(f"/installs/{install.pk}/task/{verb}/")
+    end(install)
 
 
 def page_wave(client, machine, image, make):
@@ -295,6 +305,7 @@ def admin_action(client, machine, image, make):
 PAGES = {
     "plan": page_plan, "inspect": page_inspect, "retry": page_retry, "plan_many": page_many, "many": page_many_verbs,
     "power": page_power, "wave_approve": page_wave, "wave_resume": page_wave_resume, "wave_new": page_wave_new,
+    "task_take": page_task, "task_done": page_task,
 }  # fmt: skip
 COMMANDS = {
     "install": command_install, "inspect": command_inspect, "power": command_power, "wave": command_wave,
@@ -345,12 +356,12 @@ def test_a_step_that_is_under_way_when_it_is_protected_sends_no_command(machine,
 HARMLESS_PAGES = {
     "reads": "activity connect doctor events fleet image images image_answers image_import install installs "
     "installs_csv log console inventory_export machine machine_ids machines machines_csv many_results metrics notices "
-    "sightings system vlans waves wave clusters inventory_preview",
+    "sightings system vlans waves wave clusters inventory_preview methods task",
     "writes rows that no machine is touched by": "adopt bring_back cancel check_up choose_cluster cluster image_again "
     "image_bring_back image_debian image_delete image_import_again image_import_cancel image_import_new image_part "
     "image_retire inventory_forget inventory_import login logout notes notice notice_remove notice_test protection "
     "retire root_disk set_aside set_language sighting sighting_card sighting_dismiss take_back vlan wave_pause "
-    "wave_cancel",
+    "wave_cancel task_note task_cannot",
     "asks a BMC, and changes nothing there": "bmc_test",
     "practice servers are no own hosts, and hold nothing": "practice_remove practice_return",
 }  # fmt: skip
