@@ -190,25 +190,26 @@ def measure_floor(kind: str, folder: Path, clients: int, seconds: float) -> Load
 
 @contextmanager
 def downloads(up: Up, count: int) -> Iterator[None]:
-    """So many downloads of one image without end, in a process each runs `cat` of nothing but sockets."""
+    """So many downloads of one image without end, at the lowest priority: machines have processors of their own.
+
+    They are one session: Linux shares processors between sessions first, and only within one by `nice`.
+    """
     if not count:
         yield
         return
     image = up.data / "images" / ("cd" * 32)
     with image.open("wb") as file:
         file.truncate(IMAGE_BYTES)
-    # The machines' own work, at low priority: they have processors of their own elsewhere.
     url = f"http://127.0.0.1:{up.ports[1] + 1}/image/{image.name}"
-    loop = f"while :; do nice -n 10 curl --silent --output /dev/null {url}; done"
-    started = [subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sh", "-c", loop], start_new_session=True)
-               for _ in range(count)]  # fmt: skip
+    loop = f"while :; do curl --silent --output /dev/null {url}; done"
+    whole = f"echo 19 > /proc/self/autogroup; for each in $(seq {count}); do nice -n 19 sh -c '{loop}' & done; wait"
+    started = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sh", "-c", whole], start_new_session=True)
     time.sleep(1)
     try:
         yield
     finally:
-        for each in started:
-            os.killpg(each.pid, 9)
-            each.wait()
+        os.killpg(started.pid, 9)
+        started.wait()
 
 
 @dataclass(frozen=True)
@@ -269,8 +270,9 @@ def _measure(data: Path, chosen: argparse.Namespace) -> tuple[Load, Load, list[s
         for caller in callers:
             caller.boot()
             caller.say_until_heard("install")
-        before = Held.by(up.pid_of("provision"))
         words = words_of(callers)
+        run("first", up.ports[1], len(callers), words, 1)
+        before = Held.by(up.pid_of("provision"))
         alone = run("events", up.ports[1], len(callers), words, chosen.seconds)
         print(alone, flush=True)
         with downloads(up, chosen.downloads):
