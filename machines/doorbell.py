@@ -91,7 +91,7 @@ class _Gathered:
             if message not in self._messages:
                 self._messages.append(message)
                 self._changed.notify()
-            if self._thread is None:  # begun by the first message: a server may fork before it
+            if self._thread is None or not self._thread.is_alive():  # begun by a message: a server may fork before it
                 self._thread = threading.Thread(target=self._publish_for_ever, name="doorbell", daemon=True)
                 self._thread.start()
 

@@ -262,6 +262,18 @@ def test_progress_lengthens_the_silence(install, server):
     assert fresh(install).quiet_until > now() + timedelta(minutes=2)
 
 
+@pytest.mark.parametrize(("more", "long_ago", "stored"), [(1, 0, False), (10, 0, True), (1, 1, True)])
+def test_little_progress_is_stored_once_in_half_a_second(install, server, more, long_ago, stored):
+    """Of 1,000 bytes: a hundredth is stored at once."""
+    server.boot()
+    server.say("install")
+    for done in (100, 200):  # the first of a phase, and a usual one
+        server.say("progress", {"phase": "copy", "done_bytes": done, "total_bytes": 1000})
+    later(progress_at=now() - timedelta(seconds=long_ago) if long_ago else now() + timedelta(hours=1))
+    assert server.say("progress", {"phase": "copy", "done_bytes": 200 + more, "total_bytes": 1000}) == "applied"
+    assert fresh(install).done_bytes == (200 + more if stored else 200)
+
+
 def test_progress_never_goes_back(install, server):
     server.boot()
     server.say("install")
