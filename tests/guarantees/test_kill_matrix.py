@@ -15,7 +15,7 @@ from tests.guarantees.tally import is_long
 SEED = 20261122
 MACHINES = 3
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
-NOT_AT_WORK = ("import_images", "images", "valkey")
+NOT_AT_WORK = ("copy_images", "import_images", "images", "valkey")
 KINDS = {"power", "bmc", "commit", "write", "queue", "job"}
 
 
