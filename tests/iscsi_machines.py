@@ -6,7 +6,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +102,6 @@ class Exporter(threading.Thread):
     work: Path
     hold_after: int | None = None  # bytes, of the first copy only
     secret: str = ""  # instead of the one that it was told
-    before: Sequence[str] = ()  # words for tgtadm once the target is there
     copies: list[int] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     ended: str = ""  # copied, or the status that ended it
@@ -183,7 +181,6 @@ class Exporter(threading.Thread):
             ("--op new --mode account --user", user, "--password", self.secret or told["DODAI_EXPORT_SECRET"]),
             ("--op bind --mode account --tid 1 --user", user),
             ("--op bind --mode target --tid 1 --initiator-address", "ALL"),
-            *((words,) for words in self.before),
         ):
             assert self._adm(*words) == 0, words[0]
         self.gates.append(Gate(port, own, hold_after=None if self.copies else self.hold_after))

@@ -278,20 +278,6 @@ def test_the_secret_stands_nowhere(begun, caplog):
     assert not [path for path in settings.DATA.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
-def test_a_target_cannot_send_dodai_elsewhere(begun):
-    """RFC 7143, 11.13.5: a login may be answered with another address to log in at."""
-    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
-        update, port = "--op update --mode target --tid 1 --name {} --value {}", elsewhere.getsockname()[1]
-        values = {"RedirectAddress": "127.0.0.1", "RedirectPort": port, "RedirectReason": "Temporary"}
-        install, _ = begun(before=[update.format(*pair) for pair in values.items()])
-        with copying_here():
-            install = ended(install)
-        elsewhere.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            elsewhere.accept()
-    assert install.state == "failed", install.error
-
-
 def test_an_image_that_was_changed_in_the_store_is_not_written(begun, image):
     stored = image_path(image.sha256)
     damaged = bytearray(stored.read_bytes())
