@@ -35,7 +35,7 @@ POWER_WORDS = {
     "soft": gettext_lazy("asked to shut down"), "reset": gettext_lazy("asked for a reset"),
     "status": gettext_lazy("asked for the power state"), "test": gettext_lazy("asked for a test of the BMC"),
 }  # fmt: skip
-LONG_COLUMNS = tuple(f"install__{name}" for name in ("plan", "script", "error_detail"))
+LONG_COLUMNS = tuple(f"install__{name}" for name in ("plan", "error_detail"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _sources(question: Question) -> list[Source]:
 
 def _installs(question: Question, limit: int) -> Iterable[Entry]:
     rows = _limited(Install.objects.order_by("-pk"), question, "queued_at", "requested_by", "machine__name")
-    for install in rows.select_related("machine", "image").defer("plan", "script", "error_detail")[:limit]:
+    for install in rows.select_related("machine", "image").defer("plan", "error_detail")[:limit]:
         words = _("asked for an inspection")
         if install.image:
             words = _("asked to install %(image)s") % {"image": install.image.name}

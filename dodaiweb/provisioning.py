@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import waitress
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
@@ -18,6 +19,7 @@ LARGEST_BODY_BYTES = 1 << 20  # facts of a machine with hundreds of disks are so
 LARGEST_HEADER_BYTES = 16 << 10
 REQUEST_SECONDS = 30  # from its first byte to its last; also how long an idle connection is kept
 LOOK_EVERY_SECONDS = 5  # for those that are over
+LOOP_SECONDS = 1
 MOST_CONNECTIONS = 2000
 MOST_OF_ONE_ADDRESS = 400  # beyond that each new one closes the oldest that waits
 PAUSE_AFTER_REFUSAL_SECONDS = 1.0
@@ -25,6 +27,9 @@ PAUSE_AFTER_REFUSAL_SECONDS = 1.0
 # the interpreter: with eight, 64 machines got 198 answers a second, with one 517 (tests/bench/events_load.py).
 THREADS = {"sqlite": 1, "postgresql": 8}
 TOO_MANY = "429"
+# Whatever happens, waitress asks each connection in Python whether it is ready, and takes the interpreter from the
+# thread that answers. While so many requests wait for a thread anyway, it may find the next ones together.
+MANY_WAIT, PAUSE_WHEN_MANY_WAIT_SECONDS = 10, 0.003
 
 
 def serve(application: Callable[..., Any], *, host: str, port: int, threads: int) -> None:
@@ -44,12 +49,18 @@ def serve(application: Callable[..., Any], *, host: str, port: int, threads: int
         connection_limit=MOST_CONNECTIONS,
         ident=None,
         clear_untrusted_proxy_headers=True,
-        asyncore_use_poll=True,
     )
     # A name like localhost has several addresses, each with a server of its own below the one that was made.
-    for each in [server, *getattr(server, "map", {}).values()]:
+    connections = getattr(server, "map", None) or server._map
+    for each in [server, *connections.values()]:
         each.channel_class = _Channel
-    server.run()
+    try:
+        while True:
+            wasyncore.loop(LOOP_SECONDS, map=connections, use_poll=True, count=1)
+            if len(server.task_dispatcher.queue) > MANY_WAIT:
+                time.sleep(PAUSE_WHEN_MANY_WAIT_SECONDS)
+    finally:
+        server.task_dispatcher.shutdown()
 
 
 class _Task(WSGITask):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from installs import caps, digests, ending, plan
 from installs.lifecycle import ENDED, State
 from installs.methods import METHODS
-from installs.models import Event, Image, Install, WaveMachine, add_event
+from installs.models import Event, Image, Install, Script, WaveMachine, add_event
 from installs.plan import Plan
 from installs.rows import ring
 from machines import actions as machine_actions
@@ -113,8 +113,8 @@ def _create(made: Plan, *, by: str, retry_of: Install | None) -> Install:
     )  # fmt: skip
     # The script names its attempt; it is frozen here, so that later changes of Dodai's files do not reach it.
     install.plan["attempt"]["id"] = install.pk
-    install.script = METHODS[made.method].script(install.plan)
-    install.save(update_fields=["plan", "script"])
+    install.save(update_fields=["plan"])
+    Script.objects.create(install=install, text=METHODS[made.method].script(install.plan))
     add_event(install, Event.Kind.STATE, "queue", by=by, text=f"plan {install.plan_digest[:12]}")
     machine.handled_by, machine.power_poll_at = str(install), now()  # its power is read often from now on
     if made.image:

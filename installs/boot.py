@@ -62,7 +62,8 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         boot = Boot.objects.select_for_update().filter(token_hash=tokens.digest(token)).first()
         if boot is None or not boot_id:
             return None
-        install = Install.objects.select_for_update(of=("self",)).select_related("machine").get(pk=boot.install_id)
+        locked = Install.objects.select_for_update(of=("self",))
+        install = locked.select_related("machine", "script").get(pk=boot.install_id)
         if not staying.may_start(install):
             return None
         if boot.boot_id and boot.boot_id != boot_id:
@@ -75,7 +76,7 @@ def fetch_script(token: str, boot_id: str) -> str | None:
         boot.save(update_fields=["boot_id", "script_at", "installer_hash"])
         if install.state == State.WAITING and install.silence:
             save(install, quiet_until=now() + install.silence)
-        return install.script.replace(TOKEN_PLACEHOLDER, installer_token)
+        return install.script.text.replace(TOKEN_PLACEHOLDER, installer_token)
 
 
 def fetch_file(token: str, name: str) -> str | None:

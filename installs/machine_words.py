@@ -37,8 +37,7 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
     if not isinstance(data, dict):
         return "bad"
     if name == "progress":
-        with may_lose_the_last_second():
-            return _progress(boot, data)
+        return _progress(boot, data)
     if name == "failed":
         return _failed(boot, data)
     if name == "inspected":
@@ -51,8 +50,38 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
 def _progress(boot: Boot, data: dict[str, Any]) -> str:
     phase = str(data.get("phase", ""))[:31]
     done, total = _bytes(data.get("done_bytes")), _bytes(data.get("total_bytes"))
-    if _more_of_the_same(boot, phase, done, total):
+    is_same = (
+        phase == boot.install.phase and done >= boot.install.done_bytes and flow.may_speak(boot.install, boot.boot_id)
+    )
+    if is_same and not _is_worth_writing(boot.install, done, total):
         return "applied"
+    with may_lose_the_last_second():
+        if is_same and _more_of_the_same(boot.install, done, total):
+            return "applied"
+        return _other_progress(boot, phase, done, total)
+
+
+def _is_worth_writing(install: Install, done: int, total: int) -> bool:
+    told_at = install.progress_at
+    is_soon = told_at is not None and now() - told_at < WORTH_WRITING_AFTER
+    return not is_soon or (done - install.done_bytes) * WORTH_WRITING >= total
+
+
+def _more_of_the_same(install: Install, done: int, total: int) -> bool:
+    """The usual progress in one statement, as it comes from every machine every second. False: look closer."""
+    moment = now()
+    as_read = {name: getattr(install, name) for name in AS_READ}
+    progress = {
+        "done_bytes": done, "total_bytes": total, "progress_at": moment,
+        "bytes_per_second": _rate(install, done, moment), **_still_there(install),
+    }  # fmt: skip
+    if not Install.objects.filter(pk=install.pk, **as_read).update(**progress):
+        return False  # something happened meanwhile
+    doorbell.tell_pages_soon(install=install.pk, machine=install.machine_id)
+    return True
+
+
+def _other_progress(boot: Boot, phase: str, done: int, total: int) -> str:
     with transaction.atomic():
         install = lock(boot.install_id)
         if not flow.may_speak(install, boot.boot_id):
@@ -73,25 +102,6 @@ def _progress(boot: Boot, data: dict[str, Any]) -> str:
             bytes_per_second=_rate(install, done, moment), **_still_there(install),
         )  # fmt: skip
         return "applied"
-
-
-def _more_of_the_same(boot: Boot, phase: str, done: int, total: int) -> bool:
-    """The usual progress in one statement, as it comes from every machine every second. False: look closer."""
-    install = boot.install
-    if phase != install.phase or done < install.done_bytes or not flow.may_speak(install, boot.boot_id):
-        return False
-    moment, told_at = now(), install.progress_at
-    if told_at and moment - told_at < WORTH_WRITING_AFTER and (done - install.done_bytes) * WORTH_WRITING < total:
-        return True
-    as_read = {name: getattr(install, name) for name in AS_READ}
-    progress = {
-        "done_bytes": done, "total_bytes": total, "progress_at": moment,
-        "bytes_per_second": _rate(install, done, moment), **_still_there(install),
-    }  # fmt: skip
-    if not Install.objects.filter(pk=install.pk, **as_read).update(**progress):
-        return False  # something happened meanwhile
-    doorbell.tell_pages(install=install.pk, machine=install.machine_id)
-    return True
 
 
 def _rate(install: Install, done: int, moment: Any) -> int:
@@ -116,7 +126,9 @@ def _log(boot: Boot, words: str) -> str:
         if text:
             LogChunk.objects.create(install=install, text=text)
             _log_lengths[install.pk, install.queued_at] = used + len(text)
-        save(install, **_still_there(install))
+        if still_there := _still_there(install):
+            Install.objects.filter(pk=install.pk).update(**still_there)
+        doorbell.tell_pages_soon(install=install.pk, machine=install.machine_id)
         return "applied"
 
 

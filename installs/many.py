@@ -126,4 +126,4 @@ def _start(line: Line, by: str) -> Result:
 def last_attempts(machines: Sequence[Machine]) -> dict[int, Install]:
     """By machine, those that were ever installed. One query."""
     attempts = Install.objects.real_installs().filter(machine__in=machines).select_related("image").order_by("pk")
-    return {install.machine_id: install for install in attempts.defer("script", "error_detail")}
+    return {install.machine_id: install for install in attempts.defer("error_detail")}

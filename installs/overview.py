@@ -15,7 +15,7 @@ from installs.words import short_words
 from machines.fleet import Doing
 from machines.lifecycle import State as MachineState
 
-NOT_LISTED = ("plan", "script", "error_detail")  # long, and shown on an install's own page only
+NOT_LISTED = ("plan", "error_detail")  # long, and shown on an install's own page only
 
 
 @dataclass(frozen=True)

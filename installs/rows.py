@@ -8,9 +8,9 @@ JOB = "installs.jobs.look"
 
 
 def lock(install_id: int) -> Install:
-    """Without the large columns: they are fetched where they are used, which no event of a machine does."""
+    """Without the long columns: they are fetched where they are used, which no event of a machine does."""
     found = Install.objects.select_for_update(of=("self",)).select_related("machine")
-    return found.defer("script", "error_detail", "machine__facts").get(pk=install_id)
+    return found.defer("error_detail", "machine__facts").get(pk=install_id)
 
 
 def change(install: Install, event: str, *, by: str = "", text: str = "", **fields: object) -> None:

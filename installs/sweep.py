@@ -66,26 +66,25 @@ def beat() -> timedelta:
         wall = moment - last.at
         real = timedelta(seconds=seconds - last.boot_seconds) if last.boot_id == boot_id() else wall
         stepped, slept = wall - real, real
-        shift = timedelta()
-        if abs(stepped) >= STEP_THAT_COUNTS:
-            shift += stepped
+        shift = stepped = stepped if abs(stepped) >= STEP_THAT_COUNTS else timedelta()
         if slept >= GAP_THAT_COUNTS:
             shift += slept
             _tell_of_gap(last, slept)
         if shift:
             # What was set since the clock was stepped, by a process that was quicker than this one, is right already.
-            _move_deadlines(shift, but_since=last.at + stepped if abs(stepped) >= STEP_THAT_COUNTS else moment)
+            _move_deadlines(shift, stepped, but_since=last.at + stepped if stepped else moment)
         return shift
 
 
-def _move_deadlines(by: timedelta, *, but_since: datetime) -> None:
+def _move_deadlines(by: timedelta, stepped: timedelta, *, but_since: datetime) -> None:
+    """When to look again moves only with the clock: nobody gains by a look that comes later still."""
     moment = now()
     for install in Install.objects.live().select_for_update(of=("self",)):
         moved = {}
         for column in DEADLINES:
-            value = getattr(install, column)
-            if value is not None and not but_since <= value - _length(install, column) <= moment:
-                moved[column] = value + by
+            value, shift = getattr(install, column), stepped if column == "look_again_at" else by
+            if value is not None and shift and not but_since <= value - _length(install, column) <= moment:
+                moved[column] = value + shift
         if moved:
             Install.objects.filter(pk=install.pk).update(**moved)
     if by < timedelta():  # the wall clock went back: what was to come soon would else wait for it

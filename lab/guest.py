@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BootDevice = Literal["default", "network", "disk"]
 STOP_SECONDS = 5  # a QEMU that has not ended by then is killed
+_PORT_TRIES = 5  # somebody else may take a port between the moment it was free and the moment QEMU asks for it
 _STDERR_BYTES = 2000
 
 
@@ -45,6 +46,7 @@ class _Running:
     ended: asyncio.Event
     cable: qemu.Cable
     boot_indexes: dict[str, int]
+    ports: dict[int, int] = field(default_factory=dict)
 
 
 class Guest:
@@ -126,6 +128,16 @@ class Guest:
         self._keep_override(override)
         log.info("%s: boot device set: %s", self.profile.name, override)
         await self._tell_order()
+
+    async def open_port(self, port: int) -> int:
+        """A port of this host's 127.0.0.1 that leads to that TCP port of the server, until it is switched off."""
+        async with self._power:
+            running = self._must_be_on()
+            if not running.cable.ipxe_rom:
+                raise LabError(f"{self.profile.name} is on a network that this computer has no way into")
+            if port not in running.ports:
+                running.ports[port] = await _forwarded(running.monitor, port)
+            return running.ports[port]
 
     async def _on(self) -> None:
         if self.is_on:
@@ -254,6 +266,18 @@ class Guest:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()):
             log.error("%s: %s", self.profile.name, exc, exc_info=exc)
+
+
+async def _forwarded(monitor: Monitor, port: int) -> int:
+    said = ""
+    for _ in range(_PORT_TRIES):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ours: int = free.getsockname()[1]
+        line = f"hostfwd_add net0 tcp:127.0.0.1:{ours}-:{port}"
+        said = await monitor.execute("human-monitor-command", **{"command-line": line})
+        if not said:
+            return ours
+    raise LabError(f"QEMU opens no way to port {port}: {said.strip()}")
 
 
 def _indexes(cable: qemu.Cable, first: BootOrder) -> dict[str, int]:

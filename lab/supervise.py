@@ -21,6 +21,7 @@ from lab.qemu import Cable, Ports, confined_cable
 log = logging.getLogger(__name__)
 
 CONSOLE_BYTES = 1 << 16
+SSH_PORT = 22
 
 
 async def run(profiles: list[Profile], data: Path, ports: Ports, *, accel: str = "auto") -> None:
@@ -141,6 +142,9 @@ class Lab:
             case "console":
                 [guest] = self._named(str(request.get("name")))
                 return {"text": tail(guest.console_path, CONSOLE_BYTES).decode(errors="replace")}
+            case "ssh":
+                [guest] = self._named(str(request.get("name")))
+                return {"port": await guest.open_port(SSH_PORT)}
             case other:
                 raise LabError(f"the lab knows no request {other!r}")
 

@@ -1,4 +1,4 @@
-"""The image `tiny`: a root file system of busybox and Debian's kernel that boots in seconds, for practice and tests."""
+"""The image `tiny`: a root file system of busybox, an SSH server and Debian's kernel that boots in seconds."""
 
 import hashlib
 import io
@@ -15,21 +15,26 @@ from installs.ramdisk.archive import Entry, Tree
 from installs.ramdisk.builder import compressed, fetch, write_compressed
 from installs.ramdisk.contents import SETS
 from installs.ramdisk.modules import ModuleTree
-from installs.ramdisk.stage import Stage
+from installs.ramdisk.stage import LIBRARY_FOLDERS, LOADER, Stage
 
 FILES = Path(__file__).parent / "tiny_files"
 BLOCK_BYTES = 4096  # what the smallest file takes in ext4
-TOOLS = ("busybox-static", "kmod", "zstd")
+TOOLS = ("busybox-static", "dropbear-bin", "kmod", "zstd")
 NEEDED_TOOLS = (
     "busybox-static",
+    "dropbear-bin",
     "kmod",
     "libc6",
+    "libcrypt1",
     "libgcc-s1",
+    "libgmp10",
     "libkmod2",
     "liblz4-1",
     "liblzma5",
     "libssl3",
     "libstdc++6",
+    "libtomcrypt1",
+    "libtommath1",
     "libzstd1",
     "zlib1g",
     "zstd",
@@ -96,6 +101,7 @@ def _root(stage: Stage, base: ramdisk.Ramdisk, work: Path) -> Tree:
     tree.folder("root", mode=0o700)
     tree.folder("tmp", mode=0o1777)
     _busybox(stage, tree)
+    _ssh_server(stage, tree)
     tree.link("sbin", "bin")
     tree.file("etc/inittab", FILES / "inittab")
     tree.program("etc/start", FILES / "start")
@@ -127,6 +133,16 @@ def _busybox(stage: Stage, tree: Tree) -> None:
     for applet in stage.run("busybox", "--list").split():
         if applet != "busybox":
             tree.link(f"bin/{applet}", "busybox")
+
+
+def _ssh_server(stage: Stage, tree: Tree) -> None:
+    """Dropbear: lets in who has a key of /root/.ssh/authorized_keys, and nobody by a password."""
+    server = stage.program("dropbear")
+    tree.program("usr/sbin/dropbear", server)
+    for name, path in stage.libraries([server]).items():
+        tree.program(f"{LIBRARY_FOLDERS[0]}/{name}", path)
+    tree.program(LOADER, (stage.folder / LOADER).resolve())
+    tree.folder("etc/dropbear", mode=0o700)
 
 
 def _modules(stage: Stage, tree: Tree, names: Iterable[str], work: Path) -> None:

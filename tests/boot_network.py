@@ -41,7 +41,7 @@ class Network:
         return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "--", *command]
 
     def run(self, line: str) -> None:
-        subprocess.run(self.inside(*line.split()), check=True, capture_output=True, timeout=20)
+        subprocess.run(self.inside(*line.split()), check=True, capture_output=True, timeout=60)
 
     def start(self, *command: str, log: str, environment: dict[str, str] | None = None) -> None:
         output = (self.folder / f"{log}.log").open("wb")
@@ -178,14 +178,14 @@ def _variable(name: str, value: bytes) -> bytes:
 
 def _hold() -> "subprocess.Popen[bytes]":
     """A process whose network namespace lives as long as it does, or this one."""
-    holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "600"])
+    holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "3600"])
     ours = os.readlink("/proc/self/ns/net")
     wait_for(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, "a network namespace")
     return holder
 
 
 def wait_for(is_there, what: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not is_there():
         assert time.monotonic() < end, f"{what} did not come"
         time.sleep(0.02)

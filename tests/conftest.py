@@ -35,10 +35,14 @@ TESTS = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import hypothesis
     from django.conf import settings
 
     from tests.leaks import Leaks
 
+    patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}  # the computer is busy
+    hypothesis.settings.register_profile("dodai", derandomize=True, **patient)
+    hypothesis.settings.load_profile("dodai")
     _ = settings.DATABASES  # pytest-django sets Django up only where the settings are loaded
     config.pluginmanager.register(Leaks(DATA))
 
@@ -73,11 +77,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # setpriv: it dies with us even where we are killed.
     server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *valkey.command(socket)], stdout=subprocess.DEVNULL)
     try:
-        valkey.wait(f"unix://{socket}", seconds=20)
+        valkey.wait(f"unix://{socket}", seconds=60)
         yield
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=30)
 
 
 @pytest.fixture(autouse=True)

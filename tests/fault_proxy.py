@@ -16,6 +16,7 @@ from typing import Any, cast
 Address = tuple[str, int]
 LATE_SECONDS = 0.3
 OPEN_SESSION_REQUEST = 0x10  # payload type, IPMI 2.0 table 13-16
+RMCP_PLUS = 6  # authentication type of what is said in or for a session of IPMI 2.0, table 13-8; of what is not: 0
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Faults:
 
 @dataclass
 class Conversation:
-    """What one client and one BMC said: from its first packet to its last one, by time.monotonic()."""
+    """What one client and one BMC said: from its log-in to its last packet, by time.monotonic()."""
 
     front: int
     began: float
@@ -114,7 +115,7 @@ class _Front(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         client = self.clients.get(addr)
-        if client is None or client.is_over:  # the kernel gives a port again once its socket is closed
+        if client is None or client.is_over or client.is_followed_by(data):
             client = self.clients[addr] = _Client(self, addr)
             self.proxy.begin(client)
         client.ask(data)
@@ -139,6 +140,13 @@ class _Client(asyncio.DatagramProtocol):
     def is_over(self) -> bool:
         return time.monotonic() - self.talk.ended > self.IDLE_SECONDS
 
+    def is_followed_by(self, packet: bytes) -> bool:
+        """Whether this is another client: the kernel gives a port again once its socket is closed.
+
+        A client first asks, outside of any session, what the BMC can do.
+        """
+        return self.talk.has_logged_in and packet[4:5] != bytes((RMCP_PLUS,))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
         for packet in self._waiting:
@@ -146,7 +154,9 @@ class _Client(asyncio.DatagramProtocol):
 
     def ask(self, packet: bytes) -> None:
         self.talk.ended = time.monotonic()
-        self.talk.has_logged_in |= len(packet) > 5 and packet[4] == 6 and packet[5] & 0x3F == OPEN_SESSION_REQUEST
+        if not self.talk.has_logged_in and packet[4:5] == bytes((RMCP_PLUS,)):
+            self.talk.has_logged_in = packet[5] & 0x3F == OPEN_SESSION_REQUEST
+            self.talk.began = self.talk.ended  # who had this port before may never have got so far
         self.front.proxy.pass_on(packet, self._send, [])
 
     def datagram_received(self, data: bytes, addr: Address) -> None:

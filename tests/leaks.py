@@ -85,6 +85,7 @@ class Leaks:
         if purpose in ("bmc password", "notice secret"):  # others are URLs and files: their words may be said
             self._note(self.used, f"a {purpose}", plain)
         if purpose == "image secrets":
+            self._note(self.used, "the key of a place", json.loads(plain).get("whole_place", "").partition("?")[2])
             for line in "\n".join(map(str, json.loads(plain).values())).splitlines():
                 self._note(self.used, "a secret variable of an image", line.partition(":")[2].strip())
 

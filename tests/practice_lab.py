@@ -19,8 +19,8 @@ from lab.errors import NotRunning
 from lab.profiles import Profile, profiles
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 30
-STOP_SECONDS = 20
+START_SECONDS = 120
+STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class RunningLab:
                 *("-U", profile.bmc_user, "-E", *words),
             ],
             env=os.environ | {"IPMI_PASSWORD": password or profile.bmc_password},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

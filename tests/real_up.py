@@ -4,7 +4,6 @@ import os
 import re
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,25 +13,19 @@ from typing import Any
 
 import requests
 
-from tests import canaries
+from tests import canaries, ports
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = ROOT / "manage.py"
 SESSION_COOKIE, CSRF_COOKIE = "dodai_session", "dodai_csrf"
 READY = r"^ready: (?P<url>\S+)(?:  user (?P<user>\S+)  password (?P<password>\S+))?$"
+START_SECONDS, END_SECONDS = 120, 60  # on a computer that does much else
 
 
 def free_ports() -> tuple[int, int]:
     """A port for the pages, and one for the provisioning listener with a free one after it."""
-    while True:
-        with socket.socket() as pages, socket.socket() as provision, socket.socket() as images:
-            pages.bind(("127.0.0.1", 0))
-            provision.bind(("127.0.0.1", 0))
-            try:
-                images.bind(("127.0.0.1", provision.getsockname()[1] + 1))
-            except (OSError, OverflowError):
-                continue
-            return pages.getsockname()[1], provision.getsockname()[1]
+    pages, provision, _ = ports.free(3)
+    return pages, provision
 
 
 def plain_environment() -> dict[str, str]:
@@ -76,29 +69,29 @@ class Up:
         if kind is None:
             assert leaks(self.data, self.output, self.seen) == []
 
-    def wait_for(self, pattern: str, *, seconds: float = 40) -> re.Match[str]:
+    def wait_for(self, pattern: str, *, seconds: float = START_SECONDS, flags: int = 0) -> re.Match[str]:
         """The first match of `pattern` in what it has printed. Raises AssertionError with its words if none comes."""
         deadline = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.output, re.MULTILINE)):
+        while not (match := re.search(pattern, self.output, re.MULTILINE | flags)):
             assert time.monotonic() < deadline, f"no {pattern!r} within {seconds} s in:\n{self.output}"
             if not self._hear(min(0.2, max(0.0, deadline - time.monotonic()))):
-                match = re.search(pattern, self.output, re.MULTILINE)
+                match = re.search(pattern, self.output, re.MULTILINE | flags)
                 assert match, f"it ended without {pattern!r}:\n{self.output}"
                 return match
         return match
 
-    def wait_ready(self, *, seconds: float = 40) -> re.Match[str]:
+    def wait_ready(self, *, seconds: float = START_SECONDS) -> re.Match[str]:
         """Its line `ready: ...`; groups url, user, password."""
         return self.wait_for(READY, seconds=seconds)
 
-    def finish(self, *, seconds: float = 20) -> int:
+    def finish(self, *, seconds: float = END_SECONDS) -> int:
         """Read to its end; its exit code."""
         deadline = time.monotonic() + seconds
         while self._hear(0.2):
             assert time.monotonic() < deadline, f"still there after {seconds} s:\n{self.output}"
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=END_SECONDS)
 
-    def stop(self, number: int = signal.SIGINT, *, seconds: float = 20) -> int:
+    def stop(self, number: int = signal.SIGINT, *, seconds: float = END_SECONDS) -> int:
         """Send it a signal and wait for its end; its exit code."""
         if self.process.poll() is None:
             self.seen |= canaries.in_processes(descendants(self.process.pid))
@@ -109,7 +102,7 @@ class Up:
         """What a command in another terminal prints, which knows the data folder and nothing else; it must succeed."""
         done = subprocess.run(
             [sys.executable, str(MANAGE), *words], env=plain_environment() | {"DODAI_DATA": str(self.data)}, cwd="/",
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
@@ -144,9 +137,9 @@ class Pages:
         assert SESSION_COOKIE in self.session.cookies, "nobody is logged in"
 
     def post(self, path: str, **more: Any) -> requests.Response:
-        self.session.get(self.url + "/login/", timeout=20)
+        self.session.get(self.url + "/login/", timeout=60)
         headers = {"X-CSRFToken": self.session.cookies[CSRF_COOKIE], "Referer": self.url}
-        return self.session.post(self.url + path, headers=headers, timeout=20, **more)
+        return self.session.post(self.url + path, headers=headers, timeout=60, **more)
 
     def import_machines(self, columns: str, *lines: str) -> None:
         """A file of machines, uploaded, looked at and confirmed."""
@@ -180,7 +173,7 @@ def comm(pid: int) -> str:
         return ""
 
 
-def is_gone(pid: int, *, seconds: float = 10) -> bool:
+def is_gone(pid: int, *, seconds: float = 30) -> bool:
     """Whether the process ends within `seconds`; one that nobody has reaped yet counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

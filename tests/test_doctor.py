@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +20,7 @@ from dodaiweb.doctor import checks, dhcp_probe, host, network, service, words
 from dodaiweb.doctor.dhcp_probe import Offer
 from lab import needs
 from machines.models import Beat, Bmc, Checkup, Site
-from tests import boot_network, installing, scenes
-from tests.real_up import free_ports
+from tests import boot_network, installing, ports, scenes
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +80,7 @@ def test_a_queue_without_workers_and_no_queue(settings):
     ("options", "code"), [([], "queue-open"), (["--requirepass", "c0mplicated"], "queue-closed")], ids=["open", "shut"]
 )
 def test_a_queue_that_everybody_can_reach(settings, tmp_path, options, code):
-    port = free_ports()[0]
+    port = ports.free()[0]
     command = list(valkey.command(tmp_path / "v.sock"))
     command[command.index("--port") + 1] = str(port)
     with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as server:
@@ -250,7 +248,7 @@ def test_a_real_dhcp_server_is_heard_and_told_what_ipxe_gets(tmp_path, settings,
         net.serve_dhcp(lines.getvalue().replace("/srv/tftp", str(tmp_path / "tftp")), log="ours")
         boot_network.wait_for(lambda: "DHCP" in net.log("ours"), "dnsmasq")
         command = (net if same_computer else other).inside(sys.executable, "-c", ASK)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     plain, as_ipxe = ([Offer(**offer) for offer in offers] for offers in json.loads(done.stdout))
     assert {(offer.server, bool(offer.address)) for offer in plain} == {(boot_network.SERVER, server == "dnsmasq")}
@@ -320,8 +318,12 @@ def test_a_check_up_that_takes_longer_than_its_lease_is_not_started_twice(monkey
     def slow():
         ran.append(1)
         if len(ran) == 1:
-            time.sleep(1.5)
-            checkups.run_due()  # what the watchdog rings another worker for
+            first_end = Checkup.objects.get().lease_until
+            boot_network.wait_for(lambda: Checkup.objects.get().lease_until > first_end, "a renewal")
+            renewed = Checkup.objects.get().lease_until
+            with monkeypatch.context() as later:  # whatever this computer's clock says by now
+                later.setattr(checkups, "now", lambda: first_end + (renewed - first_end) / 2)
+                checkups.run_due()  # what the watchdog rings another worker for
         yield doctor.Finding("database-right")
 
     monkeypatch.setattr(checkups, "CHECKS", (slow,))

@@ -118,6 +118,7 @@ def test_the_long_form_runs_and_writes(long_form):
     is_well, said = long_form(WELL.format(two="1 == 2"))
     assert not is_well
     assert "21 trials, 1 failed" in said
+    assert "::test_two\n" in said and "E       assert 1 == 2" in said, "what went wrong is said at the end"
     assert [(f.claim, f.trials, f.failures, f.seed) for f in figures.read(figures.KEPT)] == [
         ("T901", 20, 0, 3), ("T902", 1, 1, None)]  # fmt: skip
     assert "| T901 | One | 20 | 0 | 0.1 | 3 |" in figures.PAGE.read_text()
@@ -135,6 +136,40 @@ def test_what_there_was_no_time_for_is_said_and_counts_nothing(long_form):
     assert not is_well
     assert "not run to its end" in said and "test_two" in said
     assert [figure.claim for figure in figures.read(figures.KEPT)] == ["T901"]
+
+
+FILLS = """
+import os, pytest, time
+from tests.guarantees import tally
+@pytest.mark.fills_the_time
+@pytest.mark.parametrize("number", [1, 2])
+def test_first_in_the_file(guarantee, number):
+    with guarantee(f"T90{number}", "It fills its part of the time").trial():
+        left = float(os.environ[tally.UNTIL]) - float(os.environ[tally.MINE])
+        assert tally.is_time_left()
+        assert left > 300 if number == 1 else abs(left) < 1e-3
+def test_second_in_the_file(guarantee):
+    with guarantee("T903", "It comes before what fills the time").trial(): assert tally.MINE not in os.environ
+"""
+
+
+def test_tests_that_fill_the_time_come_last_and_share_it(long_form):
+    is_well, said = long_form(FILLS, minutes=60)
+    assert is_well, said
+    assert [figure.claim for figure in figures.read(figures.KEPT)] == ["T901", "T902", "T903"]
+
+
+def test_a_stage_that_has_no_time_is_told_and_not_begun(long_form):
+    is_well, said = long_form(WELL.format(two="True"), minutes=0)
+    assert not is_well
+    assert "no time was left for it" in said
+
+
+def test_what_the_program_wrote_itself_is_no_change_of_the_commit(monkeypatch):
+    told = []
+    monkeypatch.setattr(guarantees, "_git", lambda *words: told.append(words) or "")
+    guarantees._commit()
+    assert told[1][-2:] == (":!docs/guarantees.md", ":!docs/guarantees.jsonl")
 
 
 def test_nothing_is_told_of_a_test_that_died_before_it_counted():

@@ -146,12 +146,12 @@ def test_nothing_of_ours_goes_along(server, monkeypatch):
 
 
 def test_a_server_that_drips_is_cut_off():
-    with speaking(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 100, every=0.2) as url:
+    with speaking(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 500, every=0.2) as url:
         began = time.monotonic()
         with pytest.raises(outbound.OutboundError, match="took longer than 1 s"):
             with outbound.opened("GET", url, private=True, total_seconds=1) as answer:
                 answer.read()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
 
 
 def test_an_answer_that_is_cut_in_its_body_is_no_answer():

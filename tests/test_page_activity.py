@@ -166,12 +166,12 @@ def test_sightings_that_are_forgotten_practice_that_is_removed_and_logins_that_a
 
 
 def test_filters(operator):
+    today, yesterday = localtime().date(), (localtime() - timedelta(days=1)).date()
     image = installing.make_image()
     scenes.start(installing.make_machine("node-1"), image)
     machine_actions.request_power(installing.make_machine("node-2", number=2), "on", by="grace")
     assert [row.split(" | ")[0] for row in rows(operator)] == ["grace", "ada"]
     assert rows(operator, who="ada") == rows(operator, kind="installs") == rows(operator, machine="node-1")
-    today, yesterday = localtime().date(), (localtime() - timedelta(days=1)).date()
     assert len(rows(operator, since=today.isoformat())) == 2
     assert rows(operator, until=yesterday.isoformat()) == []
     assert "Nobody did anything like that" in text_of(operator.get("/activity/?who=nobody"))

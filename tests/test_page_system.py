@@ -39,7 +39,7 @@ def test_the_queue_says_how_much_waits_and_since_when(queue):
     queue.enqueue("installs.jobs.look")
     waiting = part("work", "Queue default")
     assert (waiting.value, waiting.level) == ("1 waiting", "ok")
-    assert now() - waiting.since < timedelta(seconds=20)
+    assert now() - waiting.since < timedelta(minutes=5)
 
 
 def test_a_queue_that_nobody_works_off_says_to_start_workers(queue):
@@ -66,7 +66,7 @@ def test_without_a_worker_that_is_said_and_with_one_it_is_named(queue):
     try:
         named = part("work", f"Worker {worker.hostname}:{worker.pid}")
         assert (named.value, named.level) == ("idle", "ok")
-        assert now() - named.since < timedelta(seconds=20)
+        assert now() - named.since < timedelta(minutes=5)
     finally:
         worker.register_death()
 

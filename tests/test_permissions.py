@@ -119,6 +119,6 @@ def _status_of_stream(asgi, method: str, cookie: str, forged: dict[str, str]) ->
         await asgi.Pages(asgi.application._django)(scope, receive, send)
 
     with ThreadPoolExecutor(1) as pool:  # Playwright leaves a running loop in this thread
-        pool.submit(asyncio.run, scenario()).result(timeout=30)
+        pool.submit(asyncio.run, scenario()).result(timeout=120)
     status = sent[0]["status"]
     return {200: "ok", 401: "forbidden", 403: "forbidden", 405: "not-allowed"}.get(status, str(status))

@@ -40,7 +40,7 @@ def hostile(value: Any) -> Any:
 
 
 def bash(script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=check)
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=check)
 
 
 def shellcheck(*arguments: str, script: str | None = None) -> None:

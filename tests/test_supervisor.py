@@ -1,6 +1,7 @@
 """The supervisor, driven from outside through the real `manage.py up`."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,9 +35,9 @@ class TestARunningUp:
         assert len(running.first_line["password"]) >= 12
 
     def test_its_three_listeners_answer(self, running):
-        with urllib.request.urlopen(running.first_line["url"], timeout=10) as answer:
+        with urllib.request.urlopen(running.first_line["url"], timeout=60) as answer:
             assert answer.status == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{running.ports[1]}/boot.ipxe", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{running.ports[1]}/boot.ipxe", timeout=60) as answer:
             assert answer.read().startswith(b"#!ipxe")
 
     def test_what_it_keeps_is_for_its_owner_only(self, running):
@@ -70,10 +71,14 @@ class TestARunningUp:
         assert _eventually(lambda: _alive(running, "images") not in (None, killed))
 
     def test_a_child_that_keeps_dying_is_started_ever_later(self, running):
-        for delay in ("0.5", "1", "2"):
+        said = r"^poll_power +\| killed by SIGKILL; starts again in (\S+) s$"
+        delays: list[str] = []
+        while delays[-3:] != ["0.5", "1", "2"]:
+            assert len(delays) < 9, delays  # one that lived for long begins with 0.5 again
             assert _eventually(lambda: _alive(running, "poll_power"))
             os.kill(running.pid_of("poll_power"), signal.SIGKILL)
-            running.wait_for(rf"^poll_power +\| killed by SIGKILL; starts again in {delay} s$")
+            running.wait_for(rf"(?:{said}.*){{{len(delays) + 1}}}", flags=re.DOTALL)
+            delays = re.findall(said, running.output, re.MULTILINE)
 
 
 @pytest.mark.real_up
@@ -83,10 +88,8 @@ def test_stopping_leaves_no_process_and_the_next_start_shows_no_password(tmp_pat
         up.wait_ready()
         pids = descendants(up.process.pid)
         assert {"web", "provision"} < {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
-        started = time.monotonic()
         assert up.stop(number) == 0
-        assert time.monotonic() - started < 20
-        assert [pid for pid in pids if not is_gone(pid, seconds=0.5)] == []
+        assert [pid for pid in pids if not is_gone(pid)] == []
     with Up(tmp_path / "data") as again:
         assert again.wait_ready()["password"] is None
         assert again.stop() == 0
@@ -130,7 +133,7 @@ class TestWithChildrenOfOurOwn:
             """
             import os
             child = Child("noisy", lambda: os.write(1, b"hello\\x1b[31m\\nno newline"), restart=Restart.NEVER)
-            supervisor.complete(child, seconds=10)
+            supervisor.complete(child, seconds=60)
             """
         )
         assert done.stdout == "noisy|hello\\x1b[31m\nnoisy|no newline\n"
@@ -148,17 +151,18 @@ class TestWithChildrenOfOurOwn:
         )
         assert "did not end when asked; killed" in done.stdout
         for pid in (tmp_path / "pids").read_text().split():
-            assert is_gone(int(pid), seconds=1)
+            assert is_gone(int(pid))
 
     def test_a_grandchild_in_a_session_of_its_own_is_ended_too(self, tmp_path):
-        script = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 322' & sleep 0.3; exit 0"
+        there = f"{tmp_path}/pid"
+        script = f"setsid sh -c 'echo $$ > {there}; exec sleep 322' & until [ -s {there} ]; do sleep 0.05; done"
         _supervise(
             f"""
             child = Child("parent", program=("/bin/sh", "-c", {script!r}), restart=Restart.NEVER)
-            supervisor.complete(child, seconds=10)
+            supervisor.complete(child, seconds=60)
             """
         )
-        assert is_gone(int((tmp_path / "pid").read_text()), seconds=1)
+        assert is_gone(int((tmp_path / "pid").read_text()))
 
     def test_a_failing_one_shot_is_tried_a_few_times_only(self):
         done = _supervise(
@@ -168,7 +172,7 @@ class TestWithChildrenOfOurOwn:
             child = Child("prepare", lambda: sys.exit("no network"), restart=Restart.ON_FAILURE, tries=3)
             supervisor.start(child)
             while not supervisor.ended("prepare"):
-                supervisor.turn(time.monotonic() + 5)
+                supervisor.turn(time.monotonic() + 60)
             """
         )
         assert done.stdout.count("prepare|no network") == 3
@@ -180,7 +184,7 @@ class TestWithChildrenOfOurOwn:
             import time
             supervisor.start(Child("prepare", lambda: print("done"), restart=Restart.ON_FAILURE, tries=5))
             while not supervisor.ended("prepare"):
-                supervisor.turn(time.monotonic() + 5)
+                supervisor.turn(time.monotonic() + 60)
             """
         )
         assert done.stdout == "prepare|done\n"
@@ -189,7 +193,7 @@ class TestWithChildrenOfOurOwn:
         done = _supervise(
             """
             import time
-            child = Child("stuck", lambda: time.sleep(60), restart=Restart.NEVER)
+            child = Child("stuck", lambda: time.sleep(600), restart=Restart.NEVER)
             supervisor.complete(child, seconds=0.3)
             """,
             code=1,
@@ -202,7 +206,7 @@ class TestWithChildrenOfOurOwn:
             import os
             held = open("/etc/hostname")
             child = Child("bare", lambda: print(sorted(os.listdir("/proc/self/fd"))), restart=Restart.NEVER)
-            supervisor.complete(child, seconds=10)
+            supervisor.complete(child, seconds=60)
             """
         )
         assert done.stdout == "bare|['0', '1', '2', '3']\n"  # 3 is the folder being listed
@@ -229,7 +233,7 @@ def _supervise(body: str, *, code: int = 0) -> "subprocess.CompletedProcess[str]
         """
     ) + textwrap.indent(textwrap.dedent(body), "    ")
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == code, done.stderr
     return done
@@ -242,7 +246,7 @@ def _alive(up: Up, name: str) -> int | None:
         return None
 
 
-def _eventually(question, *, seconds: float = 15) -> bool:
+def _eventually(question, *, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if question():

@@ -41,6 +41,8 @@ class Told:
 
     problem: str
     figures: list[dict[str, Any]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """What went wrong, by test: pytest says it at its end, which it does not reach when its time is over."""
     found: set[str] = field(default_factory=set)
     chosen: set[str] = field(default_factory=set)
 
@@ -53,17 +55,20 @@ class Told:
 def run(claims: Sequence[str], *, minutes: float, say: Callable[[str], None]) -> bool:
     """Run what counts trials of `claims` (all if none is named) for `minutes` at most, and write the table.
 
+    Each stage may take all the time that is left; tests that fill the time leave their part of it to later stages.
     False if a test failed or was not run; `say` has been told which. Raises GuaranteesProblem.
     """
-    files = files_of(claims)
-    ends = time.monotonic() + minutes * 60
+    files, where = files_of(claims), _this_computer()
+    ends = time.time() + minutes * 60
     told: dict[str, Told] = {}
     for number, (name, arguments, environment) in enumerate(_STAGES):
-        share = int((ends - time.monotonic()) / (len(_STAGES) - number))
-        say(f"\n=== {name}: {share / 60:.0f} minutes at most ".ljust(100, "="))
+        left = int(ends - time.time())
+        say(f"\n=== {name}: {left / 60:.0f} minutes are left ".ljust(100, "="))
         command = ("-m", "pytest", "-p", "no:cacheprovider", *arguments, *files)
-        told[name] = _stage(Stage(name, command, max(1, share), environment=environment), claims)
-    figures.write(_merged(told))
+        stage = Stage(name, command, left, environment=environment)
+        share = left / (len(_STAGES) - number)
+        told[name] = _stage(stage, claims, share) if left > 0 else Told("no time was left for it")
+        figures.write(_merged(told, where))
     return _summarise(told, say)
 
 
@@ -79,13 +84,13 @@ def files_of(claims: Sequence[str]) -> list[str]:
     return found or [str(FOLDER.relative_to(ROOT))]
 
 
-def _stage(stage: Stage, claims: Sequence[str]) -> Told:
+def _stage(stage: Stage, claims: Sequence[str], share_seconds: float) -> Told:
     with tempfile.TemporaryDirectory(prefix="dodai-guarantees-") as folder:
         lines = Path(folder) / "lines"
         told = {
             "DODAI_GUARANTEES": str(lines),
             "DODAI_GUARANTEES_ONLY": " ".join(claims),
-            "DODAI_GUARANTEES_UNTIL": str(time.time() + stage.limit_seconds - _TO_END_SECONDS),
+            "DODAI_GUARANTEES_UNTIL": str(time.time() + share_seconds - _TO_END_SECONDS),
         }
         result = stages.run(stage, told)
         text = lines.read_text() if lines.exists() else ""
@@ -96,17 +101,17 @@ def _stage(stage: Stage, claims: Sequence[str]) -> Told:
 def _read(text: str, problem: str) -> Told:
     told = Told(problem)
     for line in map(json.loads, text.splitlines()):
-        if "found" not in line:
+        if "found" in line:
+            told.found.add(line["found"])
+            told.chosen |= {line["found"]} if line["is_chosen"] else set()
+        elif "failed" in line:
+            told.failed[line["failed"]] = line["text"]
+        else:
             told.figures.append(line)
-            continue
-        told.found.add(line["found"])
-        if line["is_chosen"]:
-            told.chosen.add(line["found"])
     return told
 
 
-def _merged(told: Mapping[str, Told]) -> list[Figure]:
-    where = _this_computer()
+def _merged(told: Mapping[str, Told], where: str) -> list[Figure]:
     new = [_figure(line, stage, where) for stage, said in told.items() for line in said.figures]
     return figures.merged(figures.read(), new, found={stage: said.found for stage, said in told.items()})
 
@@ -124,10 +129,11 @@ def _this_computer() -> str:
 
 
 def _commit() -> str:
-    """Its short name, `+` if a file that is kept was changed since."""
+    """Its short name, `+` if a file that is kept was changed since, but for those that this program writes."""
+    written = [f":!{path.relative_to(ROOT)}" for path in (figures.PAGE, figures.KEPT) if path.is_relative_to(ROOT)]
     try:
         name = _git("rev-parse", "--short", "HEAD")
-        return f"{name}+" if _git("status", "--porcelain", "--untracked-files=no") else name
+        return f"{name}+" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", *written) else name
     except (OSError, subprocess.SubprocessError):
         return "no commit"
 
@@ -145,5 +151,7 @@ def _summarise(told: Mapping[str, Told], say: Callable[[str], None]) -> bool:
         say(f"{stage:<12}{trials:>12,} trials, {failures:,} failed   {said.problem or 'ok'}")
         for test in said.not_run:
             say(f"{'':<12}not run to its end: {test}")
+    for test, text in ((test, text) for said in told.values() for test, text in said.failed.items()):
+        say(f"\n{test}\n{text}")
     say("docs/guarantees.md and docs/guarantees.jsonl are written.")
     return not any(said.problem or said.not_run for said in told.values())

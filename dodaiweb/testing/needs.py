@@ -17,6 +17,7 @@ def missing() -> list[str]:
     present = {
         "chromium": shutil.which("chromium"),
         "ipmitool": shutil.which("ipmitool"),
+        "openssh-client": shutil.which("ssh") and shutil.which("ssh-keygen"),
         "postgresql": postgres.programs(),
         "shellcheck": shutil.which("shellcheck"),
         "zstd": shutil.which("zstd"),

@@ -2,7 +2,7 @@
 
 from installs.models.caps import InstallCap
 from installs.models.images import KEY_TYPES, SHA256, Image, ImageImport, SshKey
-from installs.models.install import Boot, Install, InstallQuerySet
+from installs.models.install import Boot, Install, InstallQuerySet, Script
 from installs.models.notices import Notice, NoticeQuerySet, NoticeTarget, NoticeTry
 from installs.models.record import BOOT_FLAG_LOST, LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
 from installs.models.waves import CANARIES, MOST_MACHINES, Wave, WaveEvent, WaveMachine, WaveMachineQuerySet
@@ -26,6 +26,7 @@ __all__ = [
     "NoticeQuerySet",
     "NoticeTarget",
     "NoticeTry",
+    "Script",
     "SshKey",
     "Wave",
     "WaveEvent",

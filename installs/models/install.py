@@ -51,7 +51,6 @@ class Install(models.Model):
     # What the operator approved, frozen: disks, digest of the image, layout, URLs, kernel arguments, ramdisk.
     plan = models.JSONField(default=dict)
     plan_digest = models.CharField(max_length=64)
-    script = models.TextField(blank=True, help_text="What the machine runs, with a placeholder for its token")
     answers_sealed = models.TextField(blank=True, editable=False)  # what an installer reads, frozen, encrypted
 
     # Who works on it. Every claim has another owner and a higher fence; a worker that lost it may store nothing.
@@ -135,6 +134,23 @@ class Install(models.Model):
     def deadline(self) -> datetime | None:
         """When it is given up if nothing more happens."""
         return min(filter(None, (self.quiet_until, self.give_up_at)), default=None)
+
+
+class Script(models.Model):
+    """What the machine of an install runs, frozen with its plan.
+
+    Apart from the install: SQLite writes a whole row for each progress in it.
+    """
+
+    install = models.OneToOneField(Install, models.CASCADE, primary_key=True)
+    text = models.TextField(help_text="With a placeholder for the installer token")
+
+    class Meta:
+        verbose_name = _("script")
+        verbose_name_plural = _("scripts")
+
+    def __str__(self) -> str:
+        return f"script of install {self.install_id}"
 
 
 class Boot(models.Model):

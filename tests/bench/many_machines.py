@@ -86,7 +86,7 @@ def _past(machines: list[Machine], images: list[Image], chance: random.Random) -
             queued = now() - timedelta(days=30 * (ATTEMPTS - attempt), seconds=chance.randrange(86400))
             made.append(Install(
                 machine=machine, image=images[number % len(images)], method="file-tree", plan_digest="x" * 64,
-                plan={"disk": {"serial": "x" * 20}, "kernel_args": "x" * 200}, script="# long\n" * 800,
+                plan={"disk": {"serial": "x" * 20}, "kernel_args": "x" * 200},
                 state="failed" if failed else "installed", requested_by=f"user-{number % 9}", queued_at=queued,
                 cause=chance.choice(("silent", "disk", "no-netboot", "fetch")) if failed else "",
                 error=f"{machine.name}: nothing was heard" if failed else "",

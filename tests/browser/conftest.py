@@ -14,7 +14,7 @@ from tests.serving import served
 # Playwright's synchronous calls run an event loop in this thread, which Django would take for an async view.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
-expect.set_options(timeout=8_000)  # a busy computer; less than the 10 s after which pages ask by themselves
+expect.set_options(timeout=25_000)  # a busy computer; less than the 30 s after which live pages ask by themselves
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1440, "height": 900}},
@@ -55,7 +55,7 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
     contexts, complaints = [], []
 
     def watched(page: Page) -> Page:
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text) if _is_bad(message) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
@@ -66,7 +66,7 @@ def opened(browser, site) -> Iterator[Callable[..., Page]]:
         if same_as:
             page = watched(same_as.context.new_page())
         else:
-            context = browser.new_context(base_url=site, **MODES[mode])
+            context = browser.new_context(base_url=site, reduced_motion="reduce", **MODES[mode])
             contexts.append(context)
             page = watched(context.new_page())
             if group:

@@ -112,7 +112,7 @@ def test_cancelling_says_what_is_left_behind_before_and_after(opened, running):
     page.click("#confirm-yes")
     expect(page.locator(".hero strong")).to_have_text("Cancelling")
     scenes.settle(install)
-    expect(page.locator(".flash", has_text="half-written: install it again")).to_be_visible(timeout=5000)
+    expect(page.locator(".flash", has_text="half-written: install it again")).to_be_visible()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -126,7 +126,7 @@ def test_two_tabs_share_one_stream_and_hidden_ones_have_none(opened):
             "Object.defineProperty(document, 'hidden', {value: true});"
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
-    for _ in range(50):
+    for _ in range(300):
         if not readers():
             break
         one.wait_for_timeout(100)
@@ -138,7 +138,10 @@ def test_ages_go_on_by_themselves(opened):
 
     machine_actions.record_power(installing.make_machine(), Power.ON, next_in=timedelta())
     page = opened("/machines/node1/")
-    expect(page.locator("section:has(#power-title) time[data-ago]").first).to_have_text("3 s")
+    page.wait_for_selector(LIVE)
+    age = page.locator("section:has(#power-title) time[data-ago]").first
+    for _ in range(3):  # one of these may be by the update that a page gets when its stream begins
+        expect(age).not_to_have_text(age.inner_text())
 
 
 def test_who_was_logged_out_is_led_to_the_login_page(opened):

@@ -4,11 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.end_to_end import images
-from tests.end_to_end.dodai import PREPARED_SECONDS, Dodai, Following
+from tests.end_to_end.dodai import PREPARED_SECONDS, Dodai, Following, make_key
 
 MACHINES = ("practice-1", "practice-2", "practice-3")
 
@@ -38,7 +39,14 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstStart
 
 @pytest.fixture(scope="session")
 def dodai(first_start: FirstStart) -> Dodai:
+    first_start.dodai.give_key()
     return first_start.dodai
+
+
+@pytest.fixture(scope="session")
+def other_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SSH key that Dodai does not know."""
+    return make_key(tmp_path_factory.mktemp("keys") / "other")
 
 
 @pytest.fixture(scope="session")

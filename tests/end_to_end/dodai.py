@@ -18,11 +18,12 @@ from dodaiweb.processes import children_of
 from tests import canaries, disk_secrets
 from tests.real_up import MANAGE, READY, comm, descendants, free_ports, leaks
 
-READY_SECONDS = 60
-PREPARED_SECONDS = 420  # packages are fetched, and three machines inspected, on a computer that may be busy
-INSTALL_SECONDS = 300
-COMMAND_SECONDS = 90
-STOP_SECONDS = 30
+READY_SECONDS = 180
+PREPARED_SECONDS = 900  # packages are fetched, and three machines inspected, on a computer that may be busy
+INSTALL_SECONDS = 900  # one takes a minute where nothing else runs
+COMMAND_SECONDS = 180
+SSH_SECONDS = 120  # keys are agreed upon by emulated processors, too
+STOP_SECONDS = 60
 
 
 @dataclass
@@ -143,10 +144,33 @@ class Dodai:
         path = self.data / "lab" / machine / "console.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    @property
+    def ssh_key(self) -> Path:
+        """The private half of the key that installs put into every system."""
+        return self.data.with_name("ssh-key")
+
+    def give_key(self) -> None:
+        public = make_key(self.ssh_key).with_suffix(".pub").read_text().strip()
+        self.database(
+            f"from installs.models import SshKey\nSshKey.objects.create(name='test', public_key={public!r}).pk"
+        )
+
+    def ssh(self, machine: str, command: str, *, key: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command in the system that is up on that server, as root."""
+        port = re.search(r"-p (\d+) ", self.must("lab", "ssh", machine))
+        assert port
+        no_questions = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
+                        "IdentitiesOnly=yes", "IdentityAgent=none", "ConnectTimeout=60")  # fmt: skip
+        options = [word for option in no_questions for word in ("-o", option)]
+        return subprocess.run(
+            ["ssh", "-F", "none", "-i", str(key), "-p", port[1], *options, "root@127.0.0.1", command],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SSH_SECONDS, check=False,
+        )  # fmt: skip
+
     def boot_answer(self, machine: str) -> str:
         """What the provisioning listener tells the machine's firmware now."""
         url = f"http://127.0.0.1:{self.ports[1]}/boot.ipxe?mac={self.lab(machine)['mac']}&platform=efi"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read().decode()
 
     def _command(self, *words: str) -> list[str]:
@@ -212,7 +236,7 @@ class KeptDisk:
         """Whether every byte is as it was. The machine must be off."""
         done = subprocess.run(
             ["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", str(self.copy), str(self.disk)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         return done.returncode == 0
@@ -224,7 +248,7 @@ def look_for_secrets(dodai: Dodai, machine: str, work: Path, *, folders: tuple[s
     The first-boot token is spent by now: its file is gone, its bytes may still be in a block that nothing uses.
     """
     dodai.must("power", machine, "soft")
-    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=90, what=f"{machine} to be off")
+    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=240, what=f"{machine} to be off")
     told = dodai.database(f"from tests.disk_secrets import tokens_of\ntokens_of({machine!r})")
     secrets = told | disk_secrets.boot_tokens(dodai.console(machine)) | canaries.of_folder(dodai.data)
     disk = disk_secrets.raw(Path(dodai.lab(machine)["disk"]), work / f"{machine}.raw")
@@ -236,9 +260,27 @@ def look_for_secrets(dodai: Dodai, machine: str, work: Path, *, folders: tuple[s
     disk.unlink()
 
 
+def make_key(path: Path) -> Path:
+    """A new SSH key; its public half lies beside it."""
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)], check=True, timeout=30
+    )
+    return path
+
+
+def assert_only_its_key_opens(dodai: Dodai, machine: str, other: Path) -> None:
+    """The system that is up on that server lets in who has the key of its install, and not who has another one."""
+    inside = dodai.ssh(machine, "hostname", key=dodai.ssh_key)
+    assert (inside.returncode, inside.stdout) == (0, f"{machine}\n"), (
+        f"{inside.stderr}\n{dodai.console(machine)[-3000:]}"
+    )
+    refused = dodai.ssh(machine, "hostname", key=other)
+    assert refused.returncode == 255 and "Permission denied" in refused.stderr, refused.stderr
+
+
 def switch_off(dodai: Dodai, machine: str) -> None:
     dodai.must("power", machine, "off")
-    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=20, what=f"{machine} to be off")
+    wait_until(lambda: dodai.lab(machine)["power"] == "off", seconds=120, what=f"{machine} to be off")
 
 
 def wait_until(found: Callable[[], Any], *, seconds: float, what: str, story: Callable[[], str] = lambda: "") -> Any:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 EXT4_MIB = 96
-SECONDS = 60
+SECONDS = 180
 
 
 def tiny(data: Path) -> Path:

@@ -32,11 +32,11 @@ def test_inspected_machines_are_off_and_untouched(dodai) -> None:
 
 def test_the_page_says_that_they_are_ready(first_start) -> None:
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    form = browser.open(f"{first_start.url}/login/", timeout=20).read().decode()
+    form = browser.open(f"{first_start.url}/login/", timeout=60).read().decode()
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
     assert token
     fields = {"csrfmiddlewaretoken": token[1], "username": first_start.user, "password": first_start.password}
-    page = browser.open(f"{first_start.url}/login/", urllib.parse.urlencode(fields).encode(), timeout=20)
+    page = browser.open(f"{first_start.url}/login/", urllib.parse.urlencode(fields).encode(), timeout=60)
     text = page.read().decode()
     assert "Three practice servers are ready." in text
     assert "nothing here can touch your network" in text

@@ -5,11 +5,11 @@ import os
 import pytest
 
 from tests.end_to_end.conftest import MACHINES
-from tests.end_to_end.dodai import look_for_secrets, wait_until
+from tests.end_to_end.dodai import assert_only_its_key_opens, look_for_secrets, wait_until
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot"]
 PHASES = {"fetch", "verify", "partition", "copy", "configure", "bootloader"}
-BOOT_SECONDS = 150
+BOOT_SECONDS = 400
 
 
 def ups(dodai, name: str) -> int:
@@ -61,6 +61,11 @@ def test_a_reset_leads_to_the_disk_again(dodai, restarted, name) -> None:
     assert "dodai_script=" not in restarted[name]  # the ramdisk's kernel line
     answer = dodai.boot_answer(name)
     assert "sanboot" in answer and "vmlinuz" not in answer
+
+
+@pytest.mark.parametrize("name", MACHINES[:2])  # nothing leads to the network of the third one
+def test_who_has_the_key_can_log_in(dodai, restarted, other_key, name) -> None:
+    assert_only_its_key_opens(dodai, name, other_key)
 
 
 def test_nothing_was_installed_a_second_time(dodai, restarted) -> None:

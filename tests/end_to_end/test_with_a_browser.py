@@ -10,7 +10,7 @@ from tests.chromium import launched, need_chromium
 from tests.end_to_end.dodai import INSTALL_SECONDS
 
 INSTALLED, CANCELLED = "practice-3", "practice-2"
-STEP_SECONDS = 120
+STEP_SECONDS = 300
 LIVE = "#live[data-on='1']"
 
 Opened = Callable[[str], Page]

@@ -8,12 +8,12 @@ import zstandard
 
 from lab import tiny_disk
 from tests.end_to_end.conftest import MACHINES
-from tests.end_to_end.dodai import KeptDisk, wait_until
+from tests.end_to_end.dodai import KeptDisk, assert_only_its_key_opens, wait_until
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot"]
 PHASES = ["clear", "write", "verify", "grow", "configure"]
 CHOSEN = {MACHINES[0]: "tiny-zst", MACHINES[1]: "tiny-qcow2"}  # BIOS with virtio, UEFI with NVMe
-BOOT_SECONDS = 150
+BOOT_SECONDS = 400
 GIB = 1 << 30
 
 
@@ -67,7 +67,7 @@ def test_the_table_and_the_root_have_the_whole_disk(dodai, written, name, tmp_pa
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_a_start_leads_to_the_disk_again(dodai, written, name) -> None:
+def test_a_start_leads_to_the_disk_again_and_the_key_opens_it(dodai, written, other_key, name) -> None:
     before = len(dodai.console(name))
     dodai.must("power", name, "on")
     wait_until(
@@ -75,3 +75,4 @@ def test_a_start_leads_to_the_disk_again(dodai, written, name) -> None:
         story=lambda: dodai.console(name)[-3000:],
     )  # fmt: skip
     assert "dodai_script=" not in dodai.console(name)[before:]
+    assert_only_its_key_opens(dodai, name, other_key)

@@ -2,14 +2,18 @@ import contextlib
 import inspect
 import os
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.guarantees.tally import Tally, is_long, write
+from dodaiweb.testing import figures
+from tests.guarantees.tally import Tally, is_long, take_share, write
 
 _OUTCOME = pytest.StashKey[str]()
+LOOK_SECONDS = 2.0
 
 
 @pytest.hookimpl(wrapper=True)
@@ -17,12 +21,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call":
         item.stash[_OUTCOME] = report.outcome
+    if report.failed and is_long():
+        write({"failed": item.nodeid, "text": report.longreprtext})
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that fill the time share it; what one of them leaves over is for the next."""
+    filling = [each for each in item.session.items if _fills_the_time(each)]
+    if is_long() and item in filling:
+        take_share(len(filling) - filling.index(item))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In the long form: say what there is and what is going to be run; leave out tests of other claims."""
+    """In the long form: say what there is and what is going to be run; leave out tests of other claims.
+
+    Who has little time sees most claims: files that took longer last time come later, and what fills it last. Tests
+    that empty the database still come after those that need what a new one holds.
+    """
     if not is_long():
         return
     counting = [item for item in items if "guarantee" in getattr(item, "fixturenames", ())]
@@ -30,7 +48,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in counting:
         write({"found": item.nodeid, "is_chosen": item in chosen})
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = sorted(chosen, key=lambda item: item.get_closest_marker("fills_the_time") is not None)
+    took = _seconds_of_files()
+    items[:] = sorted(
+        chosen, key=lambda item: (_fills_the_time(item), _empties(item), took[item.nodeid.partition("::")[0]])
+    )
+
+
+def _empties(item: pytest.Item) -> bool:
+    """Whether it leaves no new database behind, or needs none: pytest-django has these come later too."""
+    if marker := item.get_closest_marker("django_db"):
+        return bool(marker.kwargs.get("transaction"))
+    return "db" not in getattr(item, "fixturenames", ())
+
+
+def _seconds_of_files() -> Counter[str]:
+    """What the tests of each file took last, on all databases."""
+    took: Counter[str] = Counter()
+    for figure in figures.read():
+        took[figure.file] += round(figure.seconds)
+    return took
+
+
+def _fills_the_time(item: pytest.Item) -> bool:
+    return item.get_closest_marker("fills_the_time") is not None
 
 
 def _is_asked_for(item: pytest.Item) -> bool:
@@ -49,20 +89,31 @@ def guarantee(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tally]]:
         tallies.append(Tally(claim, says, seed))
         return tallies[-1]
 
-    yield begin
+    with _accelerators(is_looking=bool(is_long() and request.node.get_closest_marker("lab"))) as seen:
+        yield begin
     outcome = request.node.stash.get(_OUTCOME, "interrupted")
     for tally in tallies:
         if outcome in ("passed", "failed"):  # one that was skipped or interrupted has shown nothing
-            tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=_accelerator(request))
+            ran_under = " and ".join(sorted(seen))
+            tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=ran_under)
 
 
-def _accelerator(request: pytest.FixtureRequest) -> str:
-    """What the practice servers of a lab test ran under, as seen now; empty if none is on."""
-    if not request.node.get_closest_marker("lab"):
-        return ""
-    found = {"tcg": "emulated processor", "kvm": "KVM"}
-    seen = {name for name in found for line in _qemus() if f"-accel\0{name}".encode() in line}
-    return " and ".join(found[name] for name in sorted(seen))
+@contextlib.contextmanager
+def _accelerators(*, is_looking: bool) -> Iterator[set[str]]:
+    """What virtual machines of this computer run under, as seen meanwhile."""
+    known = {"tcg": "emulated processor", "kvm": "KVM"}
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while is_looking and not over.wait(LOOK_SECONDS):
+            seen.update(known[name] for name in known for line in _qemus() if f"-accel\0{name}".encode() in line)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    yield seen
+    over.set()
+    looking.join(10)
 
 
 def _qemus() -> list[bytes]:

@@ -194,7 +194,7 @@ class Oracle:
         """What lists show of an install is true of it at this moment."""
         if not changed:
             return
-        chosen = Install.objects.select_related("machine", "image").filter(pk__in=changed).defer("script", "plan")
+        chosen = Install.objects.select_related("machine", "image").filter(pk__in=changed).defer("plan")
         for install, marks in overview.with_marks(list(chosen)):
             words = short_words(install, marks, now=self.room.clock.wall)
             labels = {label for _, label in METHODS[install.method].milestones}

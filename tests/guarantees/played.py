@@ -15,7 +15,7 @@ from machines.power.base import BootDevice, Power, PowerDriver
 from machines.power.child import call_in_child
 
 FOLDER = "DODAI_TEST_BMCS"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 240
 
 
 class PlayedPower(PowerDriver):
@@ -101,15 +101,17 @@ class Caller:
     meanwhile: Callable[[], None] = lambda: None  # called between two tries
     _pause: float = field(default=0.25)
 
-    def get(self, path: str, query: dict[str, str], *, headers: dict[str, str] | None = None) -> _Answer:
-        return self._until_answered("GET", f"{path}?{urllib.parse.urlencode(query)}", b"", headers or {})
+    def get(self, path: str, query: dict[str, str] | None = None, *, headers: dict[str, str] | None = None) -> _Answer:
+        return self._until_answered("GET", f"{path}?{urllib.parse.urlencode(query or {})}", b"", headers or {})
 
     def post(
         self, path: str, data: Any = "", content_type: str = "", *, headers: dict[str, str] | None = None
     ) -> _Answer:
-        body = data if isinstance(data, str) else urllib.parse.urlencode(data)
-        kind = {"Content-Type": content_type or "application/x-www-form-urlencoded"}
-        return self._until_answered("POST", path, body.encode(), kind | (headers or {}))
+        return self._until_answered("POST", path, *_form(data, content_type, headers))
+
+    def post_once(self, path: str, data: Any, *, headers: dict[str, str] | None = None) -> _Answer:
+        """As a browser does: who gets no answer looks what came of it. Raises OSError or HTTPException."""
+        return once(self.port, "POST", path, *_form(data, "", headers))
 
     def _until_answered(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
         end = time.monotonic() + PATIENCE_SECONDS
@@ -128,8 +130,13 @@ class Caller:
             time.sleep(self._pause)
 
 
+def _form(data: Any, content_type: str, headers: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
+    body = data if isinstance(data, str) else urllib.parse.urlencode(data)
+    return body.encode(), {"Content-Type": content_type or "application/x-www-form-urlencoded"} | (headers or {})
+
+
 def once(port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> _Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body, headers or {})
         return _Answer(connection.getresponse())

@@ -219,7 +219,7 @@ def at_once(calls: list[Callable[[], Any]]) -> None:
     line = threading.Barrier(len(calls))
 
     def call(one: Callable[[], Any]) -> None:
-        line.wait(20)
+        line.wait(120)
         try:
             one()
         except actions.Refused:
@@ -231,7 +231,7 @@ def at_once(calls: list[Callable[[], Any]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(180)
 
 
 def test_an_admin_edits_the_caps(client, db):

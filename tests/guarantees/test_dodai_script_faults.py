@@ -40,7 +40,7 @@ NASTY = "'\"\\`$(){}[]<>|&;!*?#~% \t\n\r=-/.aZ9é語COBBLER@"
 def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", "-c", script]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | environment
+        command, capture_output=True, text=True, timeout=180, check=False, env=os.environ | environment
     )
 
 

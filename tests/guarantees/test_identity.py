@@ -195,8 +195,9 @@ def test_what_is_no_twin_is_let_in(owner, tmp_path):
 
 def _settings(count: int) -> settings:
     return settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+        max_examples=count, deadline=None, database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )  # fmt: skip
 
 
 def _person():

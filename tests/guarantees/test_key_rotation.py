@@ -96,7 +96,7 @@ def in_child(work: Callable[[], object]) -> int:
     connections.close_all()
     child = FORK.Process(target=work)
     child.start()
-    child.join(120)
+    child.join(300)
     return child.exitcode
 
 
@@ -287,7 +287,7 @@ def test_t36_passwords_are_set_while_the_key_is_replaced(guarantee, data):
                 assert "The old key is gone" in rotate()
     finally:
         over.set()
-        writer.join(30)
+        writer.join(120)
     assert writer.exitcode == 0
     check_all_open(50)
 
@@ -304,7 +304,7 @@ def _set_passwords(set_count, over) -> None:
 
 def _wait_for_more(set_count) -> None:
     """What was being stored when the key changed has been; and one more."""
-    began, end = set_count.value, time.monotonic() + 30
+    began, end = set_count.value, time.monotonic() + 120
     while set_count.value < began + 2:
         assert time.monotonic() < end, "the writer stands still"
         time.sleep(0.01)
@@ -317,7 +317,7 @@ def test_t36_the_key_is_replaced_while_a_real_dodai_runs(guarantee, tmp_path):
         "T36", "The key of stored secrets is replaced under a running `up`, which goes on with the new one"
     )
     with running_bmc() as (_, endpoint), real_up.Up(tmp_path / "data") as up:
-        ready = up.wait_ready(seconds=90)
+        ready = up.wait_ready()
         pages = real_up.Pages(ready)
         _import(pages, f"n1,ipmi,127.0.0.1,{endpoint.port},{endpoint.username},{endpoint.password}")
         with tally.trial():
@@ -340,7 +340,7 @@ def _switch(pages: real_up.Pages, up: real_up.Up, name: str, action: str) -> Non
     """Raises AssertionError unless the BMC did it: its password was read."""
     pages.post(f"/machines/{name}/power/", data={"action": action})
     command = "SELECT state FROM machines_powercommand WHERE action = ? AND ended_at IS NOT NULL"
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not (found := _ask(up, command, action)):
         assert time.monotonic() < end, f"{action} of {name} does not end:\n{up.output}"
         time.sleep(0.1)

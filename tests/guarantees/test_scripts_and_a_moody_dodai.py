@@ -109,10 +109,15 @@ def _image() -> object:
     return image
 
 
+def longest_call(place: Place) -> str:
+    """Seconds that scripts wait for an answer: as short as may be only where they are to be left hanging."""
+    return "2" if place.moody.hangs_left else "30"
+
+
 def fetch_script(place: Place) -> str:
     """By the ramdisk's own first program, with the shell that is here."""
     text = (ROOT / "installs/ramdisk/files/init").read_text().partition("\numask 077\n")[0]
-    text = text.replace("/run/dodai", str(place.folder)).replace("--max-time 60", "--max-time 2")
+    text = text.replace("/run/dodai", str(place.folder)).replace("--max-time 60", f"--max-time {longest_call(place)}")
     program = f"""{text}
         {_noted_sleep(place)}
         restart() {{ echo "RESTART $1"; exit 3; }}
@@ -208,7 +213,7 @@ def test_no_step_is_skipped_or_done_twice_however_dodai_answers(run_whole, guara
         "T9", "503, 429, 500, refused, hung and lost answers: the machine's scripts repeat each call until it is heard",
         seed=SEED,
     )  # fmt: skip
-    for seed in range(SEED, SEED + rounds(1, 12)):
+    for seed in range(SEED, SEED + rounds(1, 4)):
         with tally.trial():
             check(run_whole(seed, caller), seed)
 

@@ -22,7 +22,7 @@ from tests.guarantees import played
 from tests.guarantees.killing import Operator, Round, running
 from tests.guarantees.tally import rounds
 
-DELAY_SECONDS = 30.0  # after a store is back
+DELAY_SECONDS = rounds(120, 30)  # after a store is back; the short form runs on computers that do much else
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def test_a_frozen_valkey_holds_up_nobody_for_long_and_is_rung_again_once_it_answ
     """An event or a step rings and tells pages some ten times."""
     monkeypatch.setattr(doorbell, "WAIT_SECONDS", 0.5)
     began = time.monotonic()
-    for _ in range(40):
+    for _ in range(200):
         doorbell._ring("installs.jobs.look")
         doorbell._publish({"install": 1})
-    assert 0.4 < time.monotonic() - began < 15
+    assert 0.4 < time.monotonic() - began < 60, "each of 400 waits by itself"
     os.kill(frozen_valkey.pid, signal.SIGCONT)
     monkeypatch.setattr(doorbell, "_mute_until", 0.0)
     doorbell._ring("installs.jobs.look")
@@ -77,7 +77,7 @@ def while_installing(site, machines, disturb) -> Iterator[float]:
         time.sleep(1.0)
         disturb()
         over.append(time.time())
-        finished.wait(120)  # the kernel ends what a thread started, PostgreSQL, with the thread (prctl(2))
+        finished.wait(600)  # the kernel ends what a thread started, PostgreSQL, with the thread (prctl(2))
 
     beside = threading.Thread(target=run, daemon=True)
     operator = Operator(site)

@@ -21,7 +21,7 @@ from tests.real_up import READY, free_ports
 
 _STARTER = ThreadPoolExecutor(1)  # the kernel ends what it starts with the thread that did (prctl(2)): it stays
 PROGRAM = Path(__file__).with_name("faulty_up.py")
-START_SECONDS = 60
+START_SECONDS = 180
 RAMDISK = '{"name": "lab", "modules": [], "packages": {}, "options": {}, "kernel_release": "6.1", "recipe": "",' \
     ' "built_at": 0, "sizes": {"vmlinuz": 0, "initrd": 0}}'  # fmt: skip
 
@@ -153,6 +153,9 @@ class _Kernel(installing.Server):
 class Player(threading.Thread):
     """One machine through one install: two kernels of it boot, both ask for the grant, the one that gets it writes."""
 
+    stages: tuple[str, ...] = ("boot from network", "on", "boot from disk", "reset")  # what its BMC has to be told
+    phase = "copy"
+
     def __init__(self, site: Site, machine: Any) -> None:
         super().__init__(daemon=True, name=machine.name)
         known = type(machine).objects.prefetch_related("interfaces", "disks")  # it knows itself without the database
@@ -175,19 +178,28 @@ class Player(threading.Thread):
             connections.close_all()
 
     def _play(self) -> None:
-        story, first, second = self.story, self._kernel(), self._kernel()
-        self._await("it to be switched on", lambda: any(each.what == "on" for each in self.told()))
-        for kernel in (first, second):
-            self._await("the ramdisk", kernel.boot)
+        story = self.story
+        first, second = self._booted()
         first.say("install", {})
         writer, granted = self._contest(first, second)
         for done in (10, 90):
-            writer.say("progress", {"phase": "copy", "done_bytes": done, "total_bytes": 100})
+            writer.say("progress", {"phase": self.phase, "done_bytes": done, "total_bytes": 100})
         story.rebooted_at = time.time()
         writer.say("install_reboot")
         self._await("its restart", lambda: any(_restarts(each) for each in self.told() if each.at > story.rebooted_at))
-        writer.finish_first_boot(granted)
-        story.is_up, story.up_at = True, time.time()
+        self._finish(writer, granted)
+
+    def _booted(self) -> tuple[Any, Any]:
+        """Two kernels of it, once it was switched on."""
+        first, second = self._kernel(), self._kernel()
+        self._await("it to be switched on", lambda: any(each.what == "on" for each in self.told()))
+        for kernel in (first, second):
+            self._await("the network boot", kernel.boot)
+        return first, second
+
+    def _finish(self, kernel: installing.Server, settings: str) -> None:
+        kernel.finish_first_boot(settings)
+        self.story.is_up, self.story.up_at = True, time.time()
 
     def _contest(self, *kernels: installing.Server) -> tuple[installing.Server, str]:
         """Both ask, and the second also whenever the first gets no answer. Returns who may write, and the grant."""
@@ -209,15 +221,19 @@ class Player(threading.Thread):
         return answers[-1] if answers[-1][0] is first else answers[0]
 
     def _kernel(self) -> installing.Server:
-        kernel = _Kernel(self.machine)
-        kernel.client = played.Caller(self.site.ports[1])
-        return kernel
+        return kernel_of(self, _Kernel)
 
     def _await(self, what: str, found: Callable[[], Any]) -> None:
         end = time.monotonic() + played.PATIENCE_SECONDS
         while not found():
             assert not self.over.is_set() and time.monotonic() < end, f"{self.machine.name} waited for {what} in vain"
             time.sleep(0.05)
+
+
+def kernel_of(player: Player, kind: type[installing.Server]) -> installing.Server:
+    kernel = kind(player.machine)
+    kernel.client = played.Caller(player.site.ports[1])
+    return kernel
 
 
 def _restarts(each: played.Told) -> bool:

@@ -149,5 +149,5 @@ def test_garbage_is_400_and_changes_nothing(install, server, body):
 
 def test_no_secret_is_given_before_the_grant(install, server):
     """A boot script may be fetched by whoever knows a MAC."""
-    assert "/first-boot/" not in install.script
-    assert "DODAI_AUTHORIZED_KEYS=" not in install.script.replace("${", "")
+    assert "/first-boot/" not in install.script.text
+    assert "DODAI_AUTHORIZED_KEYS=" not in install.script.text.replace("${", "")

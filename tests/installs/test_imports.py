@@ -172,7 +172,7 @@ def test_whoever_lost_an_import_leaves_its_file_to_the_next(server, monkeypatch)
         handler.send_header("Content-Length", "100000000")
         handler.end_headers()
         ImageImport.objects.update(owner="another process", lease_until=now() + importer.LEASE)
-        for _ in range(100):
+        for _ in range(10_000):
             handler.wfile.write(bytes(1000))
             time.sleep(0.02)
 
@@ -184,15 +184,16 @@ def test_whoever_lost_an_import_leaves_its_file_to_the_next(server, monkeypatch)
 
 def test_an_import_outlives_a_moment_without_its_database(server, archive, monkeypatch):
     monkeypatch.setattr(importer, "BEAT_SECONDS", 0.05)
-    beat, failures = importer.Work.beat, iter(range(3))
+    beat, failures, is_back = importer.Work.beat, iter(range(3)), threading.Event()
 
     def sometimes(work):
         if next(failures, None) is not None:
             raise OperationalError("database is locked")
         beat(work)
+        is_back.set()
 
     def slow(handler):
-        time.sleep(0.5)
+        is_back.wait(60)
         handler.send(archive.read_bytes())
 
     monkeypatch.setattr(importer.Work, "beat", sometimes)
@@ -403,7 +404,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(server, monkeypatch):
         handler.send_header("Content-Length", "100000000")
         handler.end_headers()
         imports.cancel(ImageImport.objects.get(), by="bob")
-        for _ in range(2000):
+        for _ in range(10_000):  # until nobody listens any more
             handler.wfile.write(bytes(1000))
             time.sleep(0.02)
 
@@ -411,7 +412,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(server, monkeypatch):
     began = time.monotonic()
     done = run(imports.ask_url("web", f"{server.url}/x", by="ada"))
     assert (done.state, done.cancelled_by, left(), Image.objects.count()) == ("cancelled", "bob", [], 0)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100
 
 
 def test_killed_between_the_file_and_its_row_it_is_done_again(archive):
@@ -432,7 +433,7 @@ def test_an_import_survives_its_process(store, archive, settings):
     program = (
         "import sys, time, threading, django; sys.path.insert(0, '.'); django.setup();"
         "from installs.images import importer, intake;"
-        "intake.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(60));"
+        "intake.hash_of = lambda *a: (print('hashing', flush=True), time.sleep(600));"
         "importer.turn()"
     )
     environment = os.environ | {

@@ -16,6 +16,7 @@ from machines.power import fake
 from tests import installing
 
 pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE_SECONDS = 180
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
@@ -24,7 +25,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
     line = threading.Barrier(len(calls))
 
     def run(number: int, call: Callable[[], object]) -> None:
-        line.wait(10)
+        line.wait(PATIENCE_SECONDS)
         try:
             results[number] = call()
         except Exception as exc:  # noqa: BLE001 - the test looks at it
@@ -36,7 +37,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
     return results
 
 

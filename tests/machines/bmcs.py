@@ -12,6 +12,7 @@ from lab.bmc import GuestBmc
 from lab.guest import BootOverride, GuestIsOff
 from lab.profiles import Profile
 from machines.power.base import BmcEndpoint
+from tests import ports
 
 PASSWORD = "hunter2-hunter2"
 
@@ -43,12 +44,6 @@ class PaperGuest:
         self.override = BootOverride() if self.forgets_boot else override
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class PaperView:
     """What the machine is like now, asked from the process it lives in."""
 
@@ -69,7 +64,7 @@ def running_bmc(name: str = "node1") -> Iterator[tuple[PaperView, BmcEndpoint]]:
     """In a process of its own: pyghmi's locks, held by a thread here, would be held for ever in a forked caller."""
     profile = Profile(
         name=name, firmware="bios", mac="52:54:00:00:00:01", serial="S", uuid="00000000-0000-0000-0000-000000000001",
-        disk_serial="D", disk_bus="virtio", bmc_port=free_port(), bmc_password=PASSWORD,
+        disk_serial="D", disk_bus="virtio", bmc_port=ports.free(kind=socket.SOCK_DGRAM)[0], bmc_password=PASSWORD,
     )  # fmt: skip
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("fork").Process(target=_serve, args=(profile, theirs), daemon=True)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from machines.power.base import BmcEndpoint
+from tests import ports
 
 PASSWORD = "hunter2-hunter2-hunter2"
 SYSTEM_ID = "27946b59-9e44-4fa7-8e91-f3527a1ef094"
@@ -58,16 +59,10 @@ def make_certificate(folder: Path, name: str = "bmc") -> Certificate:
     return Certificate(file, key_file, hashlib.sha256(signed.public_bytes(serialization.Encoding.DER)).hexdigest())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def running_emulator(folder: Path, *, systems: int = 1) -> Iterator[BmcEndpoint]:
     """sushy-emulator with HTTPS and a password, its machines off."""
-    certificate, port = make_certificate(folder), free_port()
+    certificate, port = make_certificate(folder), ports.free()[0]
     (folder / "users").write_text(f"admin:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
     machines = [
         {"uuid": SYSTEM_ID[:-1] + str(4 + number), "name": f"m{number}", "power_state": "Off", "nics": []}
@@ -96,7 +91,7 @@ def running_emulator(folder: Path, *, systems: int = 1) -> Iterator[BmcEndpoint]
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         assert process.poll() is None and time.monotonic() < end, "sushy-emulator did not start"
         with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ def test_this_process_lives():
 
 
 def test_a_killed_process_has_ended_even_before_it_is_reaped():
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["sleep", "600"])
     name = name_of(sleeper.pid)
     assert not alive.has_ended(name)
     sleeper.kill()
@@ -35,7 +35,7 @@ def test_a_killed_process_has_ended_even_before_it_is_reaped():
 
 
 def test_a_stopped_process_has_not_ended():
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["sleep", "600"])
     try:
         os.kill(sleeper.pid, signal.SIGSTOP)
         assert not alive.has_ended(name_of(sleeper.pid))

@@ -104,14 +104,14 @@ def test_a_silent_bmc_ends_within_its_deadline():
             driver_for(
                 BmcEndpoint("node1", "ipmi", "127.0.0.1", silent.getsockname()[1], username="a", password="b")
             ).state()
-        assert time.monotonic() - began < 2 * DEADLINE_SECONDS
+        assert time.monotonic() - began < DEADLINE_SECONDS + 30
 
 
 def test_a_hung_call_is_killed():
     began = time.monotonic()
     with pytest.raises(PowerError, match="did not answer within 1 s"):
-        call_in_child(lambda: time.sleep(60), whom="node1", seconds=1)
-    assert time.monotonic() - began < 20
+        call_in_child(lambda: time.sleep(600), whom="node1", seconds=1)
+    assert time.monotonic() - began < 60
 
 
 def test_an_exception_nobody_expects_is_a_power_error():

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from machines import actions, jobs
 from machines.clock import boot_seconds
 from machines.models import Bmc, Machine, PowerCommand
-from machines.poll import Poller
+from machines.poll import EVERY, Poller
 from machines.power import child, fake
 from machines.power.base import Power
 from tests import installing
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_ends_the_command_and_lets_others_through(machine, monke
 
 
 def poll_until(poller: Poller, stored: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while stored > 0 and time.monotonic() < end:
         stored -= poller.turn()
         time.sleep(0.02)
@@ -143,7 +143,7 @@ def test_the_poll_reads_what_is_and_says_what_is_not(machine):
         machine.bmc.save()
         dead = installing.make_machine("dead", number=2)
         Bmc.objects.filter(machine=dead).update(driver="ipmi", host="127.0.0.1", port=9)
-        poller = Poller()
+        poller, began = Poller(), now()
         poll_until(poller, 2)
         poller.close()
     machine.refresh_from_db()
@@ -151,7 +151,7 @@ def test_the_poll_reads_what_is_and_says_what_is_not(machine):
     assert (machine.power_state, machine.power) == ("on", Power.ON)
     assert (dead.power, dead.power_seen_at) == (Power.UNKNOWN, None)
     assert "dead: the BMC at 127.0.0.1:9" in dead.power_error
-    assert dead.power_poll_at > now() + timedelta(seconds=20), "it is asked less often"
+    assert dead.power_poll_at >= began + EVERY, "it is asked less often"
 
 
 def test_an_old_reading_is_not_believed(machine):

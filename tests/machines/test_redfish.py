@@ -183,7 +183,7 @@ def slowly(handler):
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
-    for _ in range(100):
+    for _ in range(500):
         handler.wfile.write(b" ")
         time.sleep(0.2)
     return True
@@ -238,7 +238,7 @@ def test_a_hostile_bmc_ends_in_words_and_in_time(paper, power, name):
     began = time.monotonic()
     with pytest.raises(PowerError, match=words) as caught:
         power.state()
-    assert time.monotonic() - began < 2 * DEADLINE_SECONDS
+    assert time.monotonic() - began < DEADLINE_SECONDS + 30
     assert type(caught.value) is kind
     assert "node7: the BMC at 127.0.0.1" in str(caught.value)
     assert PASSWORD not in str(caught.value)

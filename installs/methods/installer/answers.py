@@ -34,7 +34,7 @@ def make(image: Image, plan: dict[str, Any], machine: Machine, *, with_secrets: 
 
     Raises source.NoSource and celled.CellProblem.
     """
-    template = source.text_of(image.metadata)
+    template = source.text_of(image.metadata, metadata.secrets_of(image))
     known = variables.of(image)
     dummies = {name: variables.dummy(name) for name in known}
     has_file = bool(image.sha256)

@@ -19,7 +19,7 @@ RELEASES = ("RHEL7", "RHEL8", "RHEL9", "RHEL10", "F41", "F42")
 class InstallerForm(forms.Form):
     """`kernel` and `initrd` are URLs or paths in the image's ISO; `answers` or `place` is what the installer reads."""
 
-    secret_fields = (variables.FIELD,)
+    secret_fields = (variables.FIELD, source.WHOLE_PLACE)
     kind = ""
 
     kernel = forms.CharField(
@@ -38,7 +38,10 @@ class InstallerForm(forms.Form):
     )  # fmt: skip
     place = forms.CharField(
         label=gettext_lazy("place of the answer file"), max_length=1000, required=False,
-        help_text=gettext_lazy("URL or path on the server; read anew at each install. Empty: the text below"),
+        help_text=gettext_lazy(
+            "URL or path on the server; read anew at each install. Empty: the text below. What follows a ? in a URL is "
+            "stored encrypted, never shown again, and kept for as long as the rest stays as it is"
+        ),
     )  # fmt: skip
     answers = forms.CharField(
         label=gettext_lazy("answer file"), required=False, max_length=source.LONGEST_BYTES, strip=False,
@@ -69,6 +72,7 @@ class InstallerForm(forms.Form):
                 fetching.checked(place)
             except fetching.FetchProblem as problem:
                 raise forms.ValidationError(str(problem)) from None
+        place, self.cleaned_data[source.WHOLE_PLACE] = source.split(place)
         return place
 
     def clean_variables(self) -> str:

@@ -16,6 +16,7 @@ from installs.images import fetching, imports
 LONGEST_BYTES = 256 << 10
 SECONDS, SILENCE_SECONDS = 6.0, 4.0  # of a step, which is over within seconds
 MOST_REDIRECTS = 3
+WHOLE_PLACE = "whole_place"  # the secret of an image: its query often holds a key
 
 
 class NoSource(Exception):
@@ -26,9 +27,17 @@ class NoSource(Exception):
         self.again = again
 
 
-def text_of(metadata: dict[str, Any]) -> str:
-    """The template as it is now. Raises NoSource."""
-    place = str(metadata.get("place") or "")
+def split(place: str) -> tuple[str, str]:
+    """(what may be shown, the whole URL): the second is a secret, "" where the place has no query."""
+    shown, _mark, query = place.partition("?")
+    return (shown, place) if query and "://" in place else (place, "")
+
+
+def text_of(metadata: dict[str, Any], secrets: dict[str, Any] | None = None) -> str:
+    """The template as it is now; `secrets` of the image may have the place with its query. Raises NoSource."""
+    place, whole = str(metadata.get("place") or ""), str((secrets or {}).get(WHOLE_PLACE) or "")
+    if place and split(whole)[0] == place:  # a key that was for another place is not sent to this one
+        place = whole
     if not place:
         return str(metadata.get("answers") or "")
     raw = _from_url(place) if "://" in place else _from_file(place)

@@ -1,4 +1,4 @@
-"""manage.py lab run|status|start|stop: the practice servers."""
+"""manage.py lab run|status|start|stop|ssh: the practice servers."""
 
 import asyncio
 import json
@@ -32,6 +32,7 @@ class Command(BaseCommand):
         status.add_argument("--json", action="store_true", dest="as_json")
         for verb, words in (("start", "switch on"), ("stop", "switch off")):
             verbs.add_parser(verb, help=f"{words} one server, or all").add_argument("name", nargs="?")
+        verbs.add_parser("ssh", help="open a way to one server's SSH and say which").add_argument("name")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -48,6 +49,9 @@ class Command(BaseCommand):
                 asyncio.run(supervise.run(servers, settings.DATA, ports, accel=options["accel"]))
             case "status":
                 self._show(control.ask(settings.DATA, "status"), as_json=options["as_json"])
+            case "ssh":
+                way = control.ask(settings.DATA, "ssh", name=options["name"])
+                self.stdout.write(f"ssh -p {way['port']} root@127.0.0.1")
             case verb:
                 self._show(control.ask(settings.DATA, verb, name=options["name"]), as_json=False)
 

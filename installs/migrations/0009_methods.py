@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("installs", "0006_caps_and_waves"),
+        ("installs", "0008_no_script_in_installs"),
     ]
 
     operations = [
