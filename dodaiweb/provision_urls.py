@@ -15,6 +15,7 @@ urlpatterns = [
     path("answers", callbacks.ask_answers),
     path("grant", callbacks.ask_grant),
     path("settings", callbacks.ask_settings),
+    path("export", callbacks.ask_export),
     re_path(r"^event/(?P<name>[a-z_]{1,31})$", callbacks.event),
     path("first-boot/<str:token>", callbacks.first_boot),
 ]

@@ -79,6 +79,13 @@ try:
 except ValueError as problem:
     sys.exit(f"DODAI_IMAGE_NETWORKS must be networks with commas between, like 10.0.0.0/8: {problem}")
 
+# Where machines are whose disks Dodai writes by iSCSI; empty: near the addresses that they boot from.
+try:
+    _networks = os.environ.get("DODAI_ISCSI_NETWORKS", "").split(",")
+    ISCSI_NETWORKS = [ip_network(name.strip()) for name in _networks if name]
+except ValueError as problem:
+    sys.exit(f"DODAI_ISCSI_NETWORKS must be networks with commas between, like 10.0.0.0/8: {problem}")
+
 DEBUG = os.environ.get("DODAI_DEBUG") == "1"
 ALLOWED_HOSTS = [name for name in os.environ.get("DODAI_ALLOWED_HOSTS", "").split(",") if name] or [
     "localhost",
@@ -196,6 +203,7 @@ def _count(name: str, otherwise: int) -> int:
 INSTALL_METHODS = [
     "installs.methods.file_tree.FileTree",
     "installs.methods.disk_image.DiskImage",
+    "installs.methods.iscsi.Iscsi",
     "installs.methods.live.Live",
     "installs.methods.installer.Kickstart",
     "installs.methods.installer.Preseed",
@@ -208,6 +216,8 @@ INSTALL_METHODS = [
 # What one person may install at once and in an hour, unless the caps of their groups say otherwise.
 MANY_INSTALLS = _count("DODAI_MANY_INSTALLS", 20)
 HOUR_INSTALLS = _count("DODAI_HOUR_INSTALLS", 50)
+
+ISCSI_COPIES = _count("DODAI_ISCSI_COPIES", 2)  # disks that are written by iSCSI at once; more wait
 
 # Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
 OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]

@@ -63,6 +63,7 @@ def children(options: Options) -> list[Child]:
         _command("images", *machines_reach, "--port", options.image_port),
         _command("watchdog"),
         _command("poll_power"),
+        _command("copy_images"),
         _command("import_images", *(["--debian"] if options.lab and options.debian else [])),
         *(_command("worker", name=f"worker-{number}") for number in range(1, options.workers + 1)),
     ]

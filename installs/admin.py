@@ -39,6 +39,8 @@ class ImageAdmin(admin.ModelAdmin):
         return super().get_form(request, obj, change, **kwargs | {"form": form})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj and len(image_admin.methods_of(obj)) > 1:
+            return tuple(name for name in self.readonly_fields if name != "method")
         return self.readonly_fields if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dodaiweb import hello
 from installs import answering, boot, flow, grant, machine_words, scripts, staying, tokens
+from installs.iscsi import exporting
 from installs.methods.base import BootKernel
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
@@ -168,6 +169,24 @@ def ask_settings(request: HttpRequest) -> HttpResponse:
     except (ValueError, RecursionError) as exc:
         return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
     return _settings_of(claimed, staying.ask_settings(claimed, found))
+
+
+@for_machines
+def ask_export(request: HttpRequest) -> HttpResponse:
+    """A ramdisk says for which copy its disk is exported, and is told for which one it shall be."""
+    claimed = _installer(request)
+    if claimed is None:
+        return not_found()
+    try:
+        said = facts.load(request.body or b"{}")
+    except (ValueError, RecursionError) as exc:
+        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
+    if not isinstance(said, dict):
+        return text("an object, please\n", 400)
+    if not exporting.exports_disks(claimed.install):
+        return not_found()
+    wanted = exporting.ask(claimed, said, address=request.META.get("REMOTE_ADDR"))
+    return _answer("ended") if wanted is None else text(scripts.render("boot/export.sh", wanted=wanted))
 
 
 @for_machines

@@ -18,6 +18,13 @@ def methods_without_file() -> dict[str, str]:
     return {method.slug: _(method.label) for method in METHODS.values() if "" in method.kinds}
 
 
+def methods_of(image: Image) -> dict[str, str]:
+    """Slug -> label of those that could install it with the same settings; its own is one of them."""
+    asked = metadata.form_of(image.method)
+    fitting = [each for each in METHODS.values() if image.kind in each.kinds and each.metadata_form is asked]
+    return {method.slug: _(method.label) for method in fitting}
+
+
 class MethodForm(forms.ModelForm):
     """The first step of entering an image without a file."""
 
@@ -47,6 +54,9 @@ class ImageForm(forms.ModelForm):
             self.initial[metadata.prefix_of(way)] = fallback["method"]
             for name, value in fallback["metadata"].items():
                 self.initial[f"{metadata.prefix_of(way)}-{name}"] = value
+        if "method" in self.fields:
+            choices = list(methods_of(self.instance).items())
+            self.fields["method"] = forms.ChoiceField(label=_("method"), choices=choices)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

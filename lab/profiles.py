@@ -141,16 +141,16 @@ def _profile(number: int, fleet: dict[str, Any]) -> Profile:
 
 
 def _free_port(fleet: dict[str, Any]) -> int:
-    """A UDP port nobody uses now and no other server of this folder was given."""
+    """A port that nobody uses now, by UDP or TCP, and no other server of this folder was given."""
     given = {kept.get("bmc_port") for kept in fleet["guests"].values()}
     for port in random.sample(BMC_PORTS, 200):  # at random: two folders that start at once do not collide
-        if port not in given and _is_free(port):
+        if port not in given and is_free(port, socket.SOCK_DGRAM) and is_free(port, socket.SOCK_STREAM):
             return port
-    raise OSError(f"no free UDP port for a practice BMC between {BMC_PORTS.start} and {BMC_PORTS.stop - 1}")
+    raise OSError(f"no free port for a practice BMC between {BMC_PORTS.start} and {BMC_PORTS.stop - 1}")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def is_free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
         try:
             probe.bind((BMC_HOST, port))
         except OSError:

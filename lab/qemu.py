@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.needs import OVMF_CODE, OVMF_VARS, program
-from lab.profiles import SERVER_ADDRESS, BootOrder, DiskBus, ExtraDisk, Profile, folder, guest_urls
+from lab.profiles import SERVER_ADDRESS, BootOrder, DiskBus, ExtraDisk, Profile, folder, guest_urls, is_free
 
 NIC_PATH = "/machine/peripheral/nic0"
 DISK_PATH = "/machine/peripheral/disk0"
@@ -39,12 +40,14 @@ class Ports:
 
 def confined_cable(profile: Profile, ports: Ports) -> Cable:
     """QEMU's user-mode network, cut off from everything (`restrict=on`) but the two ports, each brought in by a
-    `socat` per connection. Needs no root. `restrict` holds for IPv6 too, which stays on for its router advertisements:
-    iPXE waits 13 s for one."""
+    `socat` per connection. One way leads in, to the TCP port with the number of its BMC's. Needs no root. `restrict`
+    holds for IPv6 too, which stays on for its router advertisements: iPXE waits 13 s for one."""
     provision_url, _ = guest_urls(ports.provision, ports.image)
     options = ["user", "id=net0", "restrict=on", f"bootfile={provision_url}/boot.ipxe"]
     for port in dict.fromkeys((ports.provision, ports.image)):
         options.append(f"guestfwd=tcp:{SERVER_ADDRESS}:{port}-cmd:{program('socat')} - TCP:{ports.host}:{port}")
+    if is_free(profile.bmc_port, socket.SOCK_STREAM):  # QEMU would not start without it
+        options.append(f"hostfwd=tcp:{profile.bmc_host}:{profile.bmc_port}-:{profile.bmc_port}")
     return Cable(",".join(options), ipxe_rom=True)
 
 

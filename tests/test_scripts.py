@@ -25,8 +25,8 @@ VALUES: dict[str, Any] = {
     "attempt": {"install": 7, "machine": "practice-1"},
     "samples": "4194304 " + "b" * 64, "sample_bytes": 65536, "root_partition": 0, "grow": True, "set_up_by": "auto",
 }  # fmt: skip
-TEMPLATES = ("file_tree/install.sh", "disk_image/install.sh", "live/boot.sh", "inspect/inspect.sh", "first_boot.sh",
-             "installer/install.sh")  # fmt: skip
+TEMPLATES = ("file_tree/install.sh", "disk_image/install.sh", "iscsi/install.sh", "live/boot.sh", "inspect/inspect.sh",
+             "first_boot.sh", "installer/install.sh")  # fmt: skip
 FILES = (
     "installs/ramdisk/files/init", "installs/ramdisk/files/dhcp", "lab/tiny_files/initrd-init", "lab/tiny_files/start",
     "lab/tiny_files/dhcp",

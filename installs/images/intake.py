@@ -72,6 +72,7 @@ def enter(
     """
     with _in_words(file), _converted(file, label, sha256, told) as (file, said):
         contents = look_into(file, label)
+        _require_fitting(fields.get("method", ""), contents.kind, label)
         digest = hash_of(file, told)
         if sha256 and not said and digest != sha256.lower():
             raise _wrong_digest(label, digest, sha256)
@@ -91,7 +92,7 @@ def enter(
             return _row(
                 name, replaces=replaces, then=then, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
                 unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json() | said,
-                method=fields.pop("method", "") or method_for(contents.kind), **fields,
+                method=fields.pop("method", "") or next(iter(methods_for(contents.kind)), ""), **fields,
             )  # fmt: skip
 
 
@@ -131,9 +132,16 @@ def _wrong_digest(label: str, digest: str, sha256: str) -> ImageProblem:
     return ImageProblem(f"the digest of {label} is {digest}, not {sha256.lower()}: fetch the file again")
 
 
-def method_for(kind: str) -> str:
-    """The first method that installs images of that kind, in the order of the setting."""
-    return next((slug for slug, method in METHODS.items() if kind in method.kinds), "")
+def methods_for(kind: str) -> list[str]:
+    """Those that install images of that kind, in the order of the setting; the first one does, unless told."""
+    return [slug for slug, method in METHODS.items() if kind in method.kinds]
+
+
+def _require_fitting(method: str, kind: str, label: str) -> None:
+    fitting = methods_for(kind)
+    if method and method not in fitting:
+        ways = ", ".join(fitting) or "no method"
+        raise ImageProblem(f"{label} is of the kind {kind}, which {method!r} does not install; {ways} does")
 
 
 def _row(name: str, *, replaces: bool, then: Callable[[Image], None], **columns: Any) -> Image:

@@ -1,7 +1,7 @@
 """Streams the image of a whole disk onto the disk: whatever boots there boots here."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext as _
@@ -43,10 +43,10 @@ class DiskImage(DiskMethod):
     label = gettext_noop("Write a disk image")
     steps = ("power_off", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot")
     waits = {"netboot": "install", "write": "install_reboot", "first_boot": "installed"}
-    phases = ("clear", "write", "verify", "grow", "configure")
+    phases: ClassVar[tuple[str, ...]] = ("clear", "write", "verify", "grow", "configure")
     kinds = ("raw.zst", "raw.gz", "raw")
     metadata_form = DiskImageForm
-    milestones = (
+    milestones: ClassVar[tuple[tuple[str, str], ...]] = (
         ("power_off", gettext_noop("Power off")),
         ("power_on", gettext_noop("Power on")),
         ("netboot", gettext_noop("Network boot")),
@@ -80,11 +80,16 @@ class DiskImage(DiskMethod):
         return WaitFor(WRITE_SILENCE, cap=WRITE_OVERHEAD + timedelta(seconds=moved_bytes / SLOWEST_BYTES_PER_SECOND))
 
     def script(self, plan: dict[str, Any]) -> str:
-        asked, samples = plan["image"].get("metadata", {}), plan["image"].get("samples", {})
-        return scripts.render(
-            "disk_image/install.sh", server=plan["provision_url"], token=scripts.TOKEN_PLACEHOLDER,
-            image=plan["image"], disk=plan["disk"], attempt=plan["attempt"],
-            samples="\n".join(f"{at} {digest}" for at, digest in samples.get("digests", [])),
-            sample_bytes=samples.get("bytes", 65536), root_partition=asked.get("root_partition") or 0,
-            grow=not asked.get("keep_size"), set_up_by=asked.get("set_up_by") or "auto",
-        )  # fmt: skip
+        return scripts.render("disk_image/install.sh", **script_values(plan))
+
+
+def script_values(plan: dict[str, Any]) -> dict[str, Any]:
+    """What the scripts of images of whole disks are rendered with."""
+    asked, samples = plan["image"].get("metadata", {}), plan["image"].get("samples", {})
+    return {
+        "server": plan["provision_url"], "token": scripts.TOKEN_PLACEHOLDER, "image": plan["image"],
+        "disk": plan["disk"], "attempt": plan["attempt"],
+        "samples": "\n".join(f"{at} {digest}" for at, digest in samples.get("digests", [])),
+        "sample_bytes": samples.get("bytes", 65536), "root_partition": asked.get("root_partition") or 0,
+        "grow": not asked.get("keep_size"), "set_up_by": asked.get("set_up_by") or "auto",
+    }  # fmt: skip

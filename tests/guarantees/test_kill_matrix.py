@@ -18,7 +18,7 @@ from tests.guarantees.tally import is_long, is_time_left, rounds
 
 SEED = 20261122
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
-NOT_AT_WORK = ("import_images", "images", "valkey")
+NOT_AT_WORK = ("copy_images", "import_images", "images", "valkey")
 OF_CHAINS = "fallbacks|by_hand|ending|outbox|task"
 KINDS = {"power", "bmc", "commit", "write", "queue", "job"}
 

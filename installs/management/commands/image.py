@@ -24,6 +24,7 @@ class Command(BaseCommand):
         verbs.add_parser("list", help="all images")
         add = verbs.add_parser("add", help="take in a file here and now")
         add.add_argument("file", type=Path)
+        add.add_argument("--method", default="", help="which installs it, where several could (iscsi, disk-image)")
         add.add_argument("--unpacked-mib", type=int, default=0, metavar="MIB", help="what it takes on a disk")
         fetch = verbs.add_parser("import", help="have Dodai take in what a URL, or a path on the server, names")
         fetch.add_argument("location")
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         image = add_image(
             options["file"], name=options["name"], sha256=options["sha256"], imported_by=asker(),
             unpacked_bytes=options["unpacked_mib"] << 20 or None, source=options["file"].name[:255],
-            say=self.stdout.write, **_columns(options),
+            say=self.stdout.write, method=options["method"], **_columns(options),
         )  # fmt: skip
         self.stdout.write(f"image {image.name}: {image.kind}, SHA-256 {image.sha256}")
         self._warn(image)

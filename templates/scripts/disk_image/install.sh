@@ -27,6 +27,8 @@ readonly SET_UP_BY={{ set_up_by | sh }}
 
 {% include "disk.sh" %}
 
+{% include "disk_image/place.sh" %}
+
 {% include "disk_image/stream.sh" %}
 
 {% include "disk_image/grow.sh" %}

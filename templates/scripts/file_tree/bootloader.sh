@@ -51,7 +51,3 @@ install_grub() {
     grub-install --target=i386-pc --boot-directory="$BOOT" --no-floppy "$DISK"
     grub-install --target=x86_64-efi --boot-directory="$BOOT" --efi-directory="$ESP" --removable --no-nvram
 }
-
-readonly ESP_NUMBER=2
-
-{% include "boot_order.sh" %}

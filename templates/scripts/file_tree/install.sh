@@ -29,6 +29,10 @@ readonly ESP=/mnt/esp
 
 {% include "file_tree/bootloader.sh" %}
 
+readonly ESP_NUMBER=2
+
+{% include "boot_order.sh" %}
+
 {% include "grant.sh" %}
 
 {% include "finish.sh" %}

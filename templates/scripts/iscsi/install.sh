@@ -1,0 +1,79 @@
+#!/bin/bash
+# Has Dodai write the image of a whole disk onto this machine's disk, and makes the system on it this machine's own. Runs
+# in Dodai's ramdisk. Nothing is exported before the server has granted it (`ask_grant`); nothing of the image is ever run.
+
+set -Eeuo pipefail
+
+{% include "lib.sh" %}
+
+readonly IMAGE_UNPACKED_BYTES={{ image.unpacked_bytes | int | sh }}
+readonly IMAGE_NAME={{ image.name | sh }}
+readonly PLANNED_SERIAL={{ disk.serial | sh }}
+readonly PLANNED_WWN={{ disk.wwn | sh }}
+readonly ROOT=/mnt/root
+readonly INSTANCE=dodai-{{ attempt.id | default(0) | int }}
+# What a sample of the image has for a digest: a line `offset digest` each.
+readonly SAMPLES={{ samples | sh }}
+readonly SAMPLE_BYTES={{ sample_bytes | int | sh }}
+readonly ROOT_PARTITION={{ root_partition | int | sh }} # 0: found by what is in it
+readonly GROW={{ 'yes' if grow else 'no' }}
+readonly SET_UP_BY={{ set_up_by | sh }}
+
+{% include "facts.sh" %}
+
+{% include "disk.sh" %}
+
+{% include "disk_image/place.sh" %}
+
+{% include "iscsi/export.sh" %}
+
+{% include "disk_image/grow.sh" %}
+
+{% include "system.sh" %}
+
+{% include "disk_image/cloud.sh" %}
+
+{% include "file_tree/bootloader.sh" %}
+
+{% include "iscsi/loader.sh" %}
+
+{% include "boot_order.sh" %}
+
+{% include "grant.sh" %}
+
+{% include "finish.sh" %}
+
+say "installing $IMAGE_NAME"
+phase=facts
+collect_facts
+post event/install "$WORK/facts.json"
+cause=disk
+choose_disk
+check_disk
+cause=script
+ask_grant
+
+begin_phase clear
+run_worker no_bytes 0 clear_disk
+begin_phase turn
+export_disk
+begin_phase verify
+run_worker no_bytes 0 verify_image
+
+begin_phase grow
+run_worker no_bytes 0 make_bootable
+cause=image
+find_root
+run_worker no_bytes 0 grow_root
+
+begin_phase bootloader
+mount_root
+place_loader
+
+begin_phase configure
+set_up
+find_esp
+set_boot_order
+cause=disk
+run_worker no_bytes 0 unmount_all
+finish

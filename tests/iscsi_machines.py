@@ -1,0 +1,210 @@
+"""A machine that exports its disk as the ramdisk does: Debian's tgtd on a file, told what to do by the real answers."""
+
+import os
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from installs.models import Install
+from installs.ramdisk.apt import PrivateApt
+from installs.ramdisk.sources import codename, debian_sources
+from installs.ramdisk.stage import Stage
+from machines.models import Machine, Site
+from tests import installing
+
+PATIENCE_SECONDS = 120
+PIECE_BYTES = 1 << 16
+
+
+def fetch_tgt(data: Path) -> Stage:
+    """tgtd and tgtadm of Debian, and what they load, below `data`."""
+    apt = PrivateApt(data, debian_sources(codename()), say=lambda text: None)
+    apt.freshen()
+    stage = Stage(data / "tgt")
+    stage.unpack(apt.download(["tgt"], apt.closure(["tgt"])))
+    return stage
+
+
+def wait_until(found: Any, what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.02)
+    return value
+
+
+def on_this_computer(number: int) -> Machine:
+    """A machine whose network leads to one port of this computer, as that of practice servers does."""
+    installing.main_site()
+    Site.objects.update(is_practice=True)
+    machine = installing.make_machine(f"node{number}", number=number)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        machine.bmc.host, machine.bmc.port = "127.0.0.1", free.getsockname()[1]
+    machine.bmc.save()
+    return machine
+
+
+class Gate:
+    """Carries connections to tgtd. It may be shut after so many bytes for the disk, and be cut as a network is."""
+
+    def __init__(self, port: int, to: int, *, hold_after: int | None) -> None:
+        self.is_open, self.passed = threading.Event(), 0
+        self.is_held = threading.Event()
+        self._hold_after, self._to, self._sockets = hold_after, to, list[socket.socket]()
+        self._listening = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self) -> None:
+        self.is_open.set()
+        for each in (self._listening, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(("127.0.0.1", self._to), timeout=10)
+                far.settimeout(None)
+                self._sockets += [near, far]
+                threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, is_counted: bool) -> None:
+        with suppress(OSError):
+            while piece := source.recv(PIECE_BYTES):
+                if is_counted and self._hold_after is not None and self.passed > self._hold_after:
+                    self.is_held.set()
+                    self.is_open.wait()
+                sink.sendall(piece)
+                self.passed += len(piece) if is_counted else 0
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class Exporter(threading.Thread):
+    """The ramdisk of one install between the phases turn and verify. `server` has been granted the disk."""
+
+    server: installing.Server
+    tools: Stage
+    disk: Path
+    work: Path
+    hold_after: int | None = None  # bytes, of the first copy only
+    secret: str = ""  # instead of the one that it was told
+    copies: list[int] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    ended: str = ""  # copied, or the status that ended it
+    error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+        self._target: subprocess.Popen[bytes] | None = None
+        self._stopped = threading.Event()
+
+    __hash__ = threading.Thread.__hash__
+
+    @property
+    def gate(self) -> Gate:
+        """That of the first copy, once it is there."""
+        return wait_until(lambda: self.gates, "the export")[0]
+
+    def run(self) -> None:
+        try:
+            self._export()
+        except BaseException as exc:  # noqa: BLE001 - the test looks at it
+            self.error = exc
+        finally:
+            self.withdraw()
+            connection.close()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join(PATIENCE_SECONDS)
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        if self._target:
+            self._target.kill()
+            self._target.wait()
+            self._target = None
+        for gate in self.gates:
+            gate.cut()
+
+    def _export(self) -> None:
+        exported = 0
+        while not self._stopped.is_set():
+            status, told = self._ask(exported)
+            if status != 200:
+                self.ended = str(status)
+                return
+            if told["DODAI_COPIED"] == "yes":
+                self.ended = "copied"
+                return
+            if int(told["DODAI_COPY"]) != exported:
+                self.withdraw()
+                exported = int(told["DODAI_COPY"])
+                if exported:
+                    self._offer(told)
+                continue
+            time.sleep(0.1)
+
+    def _ask(self, exported: int) -> tuple[int, dict[str, str]]:
+        headers = {"Authorization": f"Bearer {self.server.token}"}
+        answer = self.server.client.post("/export", {"copy": exported}, "application/json", headers=headers)
+        lines = [line.partition("=") for line in answer.content.decode().splitlines() if "=" in line]
+        return answer.status_code, {name: "".join(shlex.split(value)) for name, _, value in lines}
+
+    def _offer(self, told: dict[str, str]) -> None:
+        port = int(told["DODAI_EXPORT_PORT"])
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            own = free.getsockname()[1]
+        copy = int(told["DODAI_COPY"])
+        self._environment = os.environ | {"TGT_IPC_SOCKET": str(self.work / f"tgt{copy}")}
+        with (self.work / "tgtd.log").open("ab") as log:
+            command = self.tools.command("tgtd", "--foreground", "--iscsi", f"portal=127.0.0.1:{own}")
+            self._target = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        name, user = told["DODAI_EXPORT_TARGET"], told["DODAI_EXPORT_USER"]
+        wait_until(lambda: self._adm("--op new --mode target --tid 1 --targetname", name) == 0, "tgtd")
+        for words in (
+            ("--op new --mode logicalunit --tid 1 --lun 1 --backing-store", str(self.disk)),
+            ("--op new --mode account --user", user, "--password", self.secret or told["DODAI_EXPORT_SECRET"]),
+            ("--op bind --mode account --tid 1 --user", user),
+            ("--op bind --mode target --tid 1 --initiator-address", "ALL"),
+        ):
+            assert self._adm(*words) == 0, words[0]
+        self.gates.append(Gate(port, own, hold_after=None if self.copies else self.hold_after))
+        self.copies.append(copy)
+
+    def _adm(self, words: str, *more: str) -> int:
+        command = self.tools.command("tgtadm", "--lld", "iscsi", *words.split(), *more)
+        return subprocess.run(command, env=self._environment, capture_output=True, check=False).returncode
+
+
+def granted(server: installing.Server) -> None:
+    """Boot, ask for the grant, and come to the phase in which it waits for its turn."""
+    assert server.boot()
+    server.say("install")
+    assert "DODAI_GRANTED=yes" in server.ask_grant()
+    for phase in ("clear", "turn"):
+        server.say("progress", {"phase": phase, "done_bytes": 0, "total_bytes": 0})
+
+
+def qemus(install: Install) -> list[int]:
+    """The processes of qemu-img that write for this install."""
+    found, name = [], f"iqn.2026-11.dodai:i{install.pk}c".encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if name in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
