@@ -41,6 +41,14 @@ SECONDS = 900
 
 def make_iso(folder: Path, *, whole: bool) -> Path:
     """The image, made in `folder`; without `whole` its mirror has no Debian to install, but all that comes before."""
+    before = os.umask(0o022)  # dpkg-deb packs no folder that others cannot read
+    try:
+        return _make_iso(folder, whole=whole)
+    finally:
+        os.umask(before)
+
+
+def _make_iso(folder: Path, *, whole: bool) -> Path:
     apt = Apt(folder / "apt")
     apt.run("apt-get", "-qq", "update")
     netboot = _unpacked(apt.fetch(NETBOOT), folder / "netboot") / NETBOOT_FILES
