@@ -81,7 +81,34 @@ def test_arguments_of_pytest_run_just_pytest():
 
 
 def test_the_limits_of_all_stages_are_below_ci_time():
-    assert sum(stage.limit_seconds for stage in stages.STAGES) < 90 * 60
+    assert stages.limits(stages.STAGES) < 90 * 60
+
+
+def test_stages_beside_each_other_run_at_once_and_each_has_its_words_and_its_end(tmp_path, capfd):
+    """Each waits for the other's file: one after another they would never end."""
+
+    def waits_for(other: str, own: str, code: int) -> tuple[str, str]:
+        wait = f"while not os.path.exists('{tmp_path}/{other}'): time.sleep(0.05)"
+        return (
+            "-c",
+            f"import os, time, sys\nopen('{tmp_path}/{own}', 'w')\n{wait}\nprint('{own} ran')\nsys.exit({code})",
+        )
+
+    one = Stage("one", waits_for("second", "first", 0), limit_seconds=60)
+    two = Stage("two", waits_for("first", "second", 3), limit_seconds=60, is_beside=True)
+    results = stages.run_all([one, two, Stage("three", ("-c", "print('third ran')"))], lambda *_: None)
+    assert [result.problem for result in results] == ["", "exit code 3", ""]
+    assert capfd.readouterr().out.split("\n") == ["first ran", "second ran", "third ran", ""]
+
+
+def test_a_database_that_does_not_start_stops_no_stage_beside_it():
+    @contextmanager
+    def broken():
+        raise postgres.PostgresProblem("disk full")
+        yield {}
+
+    one, two = Stage("one", ("-c", "pass")), Stage("two", ("-c", "pass"), is_beside=True, environment=broken)
+    assert [result.problem for result in stages.run_all([one, two], lambda *_: None)] == ["", "disk full"]
 
 
 @pytest.mark.skipif(not postgres.programs(), reason="Debian's postgresql is not there")

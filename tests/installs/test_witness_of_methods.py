@@ -15,8 +15,9 @@ from tests.test_scripts import VALUES
 CALLED = [slug for slug, method in METHODS.items() if "installed" in method.waits.values() and not method.by_operator]
 TOKEN = "t" * 43
 SCRIPTS = {
-    "file-tree": "file_tree/install.sh", "disk-image": "disk_image/install.sh", "iscsi": "iscsi/install.sh", "live": "live/boot.sh",
-    "preseed": "installer/install.sh", "kickstart": "installer/install.sh", "autoinstall": "installer/install.sh",
+    "file-tree": "file_tree/install.sh", "disk-image": "disk_image/install.sh", "iscsi": "iscsi/install.sh",
+    "live": "live/boot.sh", "preseed": "installer/install.sh", "kickstart": "installer/install.sh",
+    "autoinstall": "installer/install.sh",
 }  # fmt: skip
 
 
