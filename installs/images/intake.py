@@ -88,7 +88,7 @@ def enter(
                 save_drivers(drivers, drivers_folder(), digest)
             if isinstance(report, IsoReport):
                 iso.save(report, digest)
-                fields = _of_installer(report) | fields
+                fields = _of_installer(report) | {name: value for name, value in fields.items() if value}
             return _row(
                 name, replaces=replaces, then=then, kind=contents.kind, sha256=digest, size_bytes=file.stat().st_size,
                 unpacked_bytes=unpacked_bytes or told_bytes or report.unpacked_bytes, report=report.as_json() | said,

@@ -5,10 +5,11 @@ import random
 import socket
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from installs import celled
 from installs.cell import autoinstall, kickstart, preseed
@@ -16,6 +17,7 @@ from installs.cell.iso import index
 from installs.images import iso
 from installs.images.contract import BadImage
 from installs.images.intake import ImageProblem, add_image
+from installs.models import Image
 from tests import installer_answers
 from tests.installer_answers import make_iso
 
@@ -232,6 +234,11 @@ def test_an_iso_is_taken_in_as_what_it_carries(db, settings, tmp_path) -> None:
     assert (image.kind, image.method) == ("iso", "autoinstall")
     assert image.metadata["kernel"] == "casper/vmlinuz"
     assert iso.index_path(image.sha256).exists()
+
+
+def test_a_command_that_names_no_method_leaves_it_to_the_iso(db, tmp_path) -> None:
+    call_command("image", "add", str(good_iso(tmp_path / "ubuntu.iso")), "--name", "ubuntu", stdout=StringIO())
+    assert Image.objects.get(name="ubuntu").method == "autoinstall"
 
 
 def test_what_only_begins_like_an_iso_is_refused(db, tmp_path) -> None:
