@@ -34,6 +34,7 @@ FORMS = (
     _("%(name)s is still on after %(number)s tries to switch it off: look at its BMC, then retry."),
     _("The BMC was told to boot from %(device)s and now says %(found)s: the firmware may ignore it."),
     _("%(name)s was written, but its OS did not call for %(minutes)s min: look at its console."),
+    _("The commands for first boot ended with %(code)s: see /var/log/dodai-first-boot.log on the machine."),
     _("The OS of %(name)s answers at %(address)s with the sign of this install; its own call never came."),
     _("%(name)s fell silent for %(minutes)s min during %(phase)s: look at its console."),
     _("%(name)s: the step %(step)s took longer than it may"),

@@ -21,6 +21,7 @@ class ImageAdmin(admin.ModelAdmin):
     search_fields = ("name", "sha256")
     readonly_fields = ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")
     file_fields = ("method", "kind", "sha256", "size_bytes", "unpacked_bytes", "created_at")
+    boot_fields = ("first_boot_commands",)
     layout_fields = ("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib", "min_memory_mib", "kernel_args")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -54,7 +55,7 @@ class ImageAdmin(admin.ModelAdmin):
             sets.append((_("If it fails"), {"fields": names}))
         if obj and obj.sha256:
             sets.append((_("File"), {"fields": self.file_fields}))
-        return (*sets, (_("Layout"), {"fields": self.layout_fields}))
+        return (*sets, (_("Layout"), {"fields": self.layout_fields}), (_("First boot"), {"fields": self.boot_fields}))
 
 
 def _sent(request: HttpRequest) -> Any:
@@ -69,7 +70,8 @@ def _asked(request: HttpRequest) -> str:
 
 @admin.register(SshKey)
 class SshKeyAdmin(admin.ModelAdmin):
-    list_display = ("name", "public_key")
+    list_display = ("name", "account", "public_key")
+    list_filter = ("account",)
 
 
 @admin.register(InstallCap)

@@ -34,6 +34,7 @@ def _present(install: Install) -> dict[str, Any]:
             "method": image.method,
             "layout": layout_of(image),
             "image_kernel_args": image.kernel_args,
+            "first_boot_commands": image.first_boot_commands or None,
             "fallbacks": image.fallbacks or None,
         }
     return found

@@ -23,6 +23,7 @@ from machines import facts, identity
 
 BODY_LIMIT_BYTES = 256 << 10
 LOADERS = {"ipxe": "boot/boot.ipxe", "pxelinux": "boot/pxelinux.cfg", "grub": "boot/grub.cfg"}
+EXIT_CODE = re.compile(r"[0-9]{1,3}")
 BOOT_ID = re.compile(r"^[0-9a-f-]{36}$")
 View = Callable[..., HttpResponse]
 
@@ -195,7 +196,9 @@ def first_boot(request: HttpRequest, token: str) -> HttpResponse:
     install = Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if may_be else None
     if install is None:
         return not_found()
-    return _answer(flow.receive(install.pk, "installed", address=request.META.get("REMOTE_ADDR")))
+    code = request.POST.get("commands", "")
+    said = {"commands": int(code)} if EXIT_CODE.fullmatch(code) else {}
+    return _answer(flow.receive(install.pk, "installed", data=said, address=request.META.get("REMOTE_ADDR")))
 
 
 def _boot_answer(request: HttpRequest, mac: str, loader: str) -> HttpResponse:

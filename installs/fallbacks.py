@@ -57,7 +57,7 @@ CAUSES = {
     "space": Next.NONE,
 }
 OTHERWISE = Next.ANY  # a cause that the script of a method named by itself
-SAME = ("identity", "disk", "layout", "image_kernel_args", "fallbacks")
+SAME = ("identity", "disk", "layout", "image_kernel_args", "first_boot_commands", "fallbacks")
 """Entries of the plan that are the same in all attempts of a chain."""
 
 

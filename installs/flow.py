@@ -7,6 +7,7 @@ Losing a job, running it twice, or a worker that dies or freezes anywhere change
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -18,7 +19,7 @@ from installs.claim import LEASE, Claim, ClaimLost, new_owner
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor
-from installs.models import Event, Install, add_event, count_repeat
+from installs.models import Event, Install, add_alert, add_event, count_repeat
 from installs.notices import outbox
 from installs.rows import change, lock, ring, save
 from machines.power.base import NeedsOperator, PowerError, PowerRefused
@@ -30,6 +31,7 @@ POWER_TRIES = 5
 FIRST_PAUSE = timedelta(seconds=2)
 LAST_LOOK = timedelta(seconds=40)  # two workers may die in it, and a third one still looks
 PARALLEL_INSTALLS = 40  # at a site; more wait in the queue and are told their place
+_COMMANDS_FAILED = "The commands for first boot ended with %(code)s: see /var/log/dodai-first-boot.log on the machine."
 
 
 def begin_next() -> int:
@@ -80,7 +82,7 @@ def receive(
     *,
     boot_id: str | None = None,
     address: str | None = None,
-    data: dict[str, object] | None = None,
+    data: Mapping[str, object] | None = None,
     by: str = "",
 ) -> str:
     """The machine said `name`; the caller has checked its token. Answers applied, duplicate, late or ended.
@@ -104,6 +106,8 @@ def receive(
             return "duplicate"
         passed = _step_after_events(install) > (METHODS[install.method].step_after(name) or 0)
         add_event(install, Event.Kind.MACHINE, name, address=address, data=data or {}, by=by)
+        if code := (data or {}).get("commands"):
+            add_alert(install, "first-boot-commands", _COMMANDS_FAILED % {"code": code})
         _heard(install)
         if install.state == State.WAITING:
             go_on_if_said(install)

@@ -12,14 +12,14 @@ from installs.layout import layout_of
 from installs.methods import METHODS
 from installs.models import Image, Install
 from machines import lifecycle, own_hosts
-from machines.models import Disk, Machine
+from machines.models import Disk, Machine, links
 
 MIB = 1 << 20
 PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
 PARTS = {
     "machine": ("attempt", "identity", "boot_order", "machine_was", "restarts_itself", "is_used"),
     "disk": ("disk",),
-    "image": ("image", "method", "image_kernel_args", "fallbacks"),
+    "image": ("image", "method", "image_kernel_args", "first_boot_commands", "fallbacks"),
     "layout": ("layout",),
     "way": (),  # and whatever else a plan holds
 }
@@ -86,6 +86,7 @@ def for_install(machine: Machine, image: Image, *, way: int = 0) -> Plan:
             _("%(image)s needs %(needed)s MiB of memory, %(name)s has %(found)s.")
             % {"image": image.name, "needed": image.min_memory_mib, "name": machine.name, "found": memory // MIB}
         )
+    problems += links.problems_of(machine)
     if method:
         problems += method.problems(machine, image, disk)
         warnings += method.warnings(machine, image, disk)
@@ -101,6 +102,7 @@ def for_install(machine: Machine, image: Image, *, way: int = 0) -> Plan:
         "layout": layout_of(image),
         "image_kernel_args": image.kernel_args,
         "is_used": bool(because),
+        **({"first_boot_commands": image.first_boot_commands} if image.first_boot_commands else {}),
         **({"fallbacks": image.fallbacks} if image.fallbacks else {}),
     }
     return Plan(machine, as_it_is, image.method, disk, problems, warnings, frozen, typed_because=because, way=way)

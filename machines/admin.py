@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from dodaiweb import asked
 from machines import history
 from machines.forms import BmcForm, CredentialsForm
-from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Sighting, Site, Vlan
+from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Link, Machine, MachineType, Sighting, Site, Vlan
 
 CHANGES_SHOWN = 200
 MOST_AT_ONCE = 200  # of one action: their numbers stand in the address of the page it leads to
@@ -54,7 +54,13 @@ class BmcInline(admin.StackedInline):
 class InterfaceInline(admin.TabularInline):
     model = Interface
     extra = 0
-    fields = ("mac", "name", "is_pxe", "address", "gateway", "dns", "switch", "switch_port")
+    fields = ("mac", "name", "is_pxe", "role", "bond", "address", "gateway", "dns", "switch", "switch_port")
+
+
+class LinkInline(admin.TabularInline):
+    model = Link
+    extra = 0
+    fields = ("kind", "name", "mode", "vid", "over", "address", "gateway", "dns")
 
 
 class DiskInline(admin.TabularInline):
@@ -73,7 +79,7 @@ class MachineAdmin(InventoryAdmin):
     search_fields = ("name", "serial", "uuid", "owner", "rack", "interfaces__mac", "interfaces__switch", "bmc__host")
     search_help_text = gettext_lazy("Name, serial number, UUID, owner, rack, MAC, switch or BMC address")
     autocomplete_fields = ("site", "type", "cluster")
-    inlines = (BmcInline, InterfaceInline, DiskInline)
+    inlines = (BmcInline, InterfaceInline, LinkInline, DiskInline)
     readonly_fields = ("state", "image_name", "inspected_at")
     actions = ("install", "inspect", "power")
     fieldsets = (

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
 
-from machines.models import Bmc, Disk, Interface, Machine
+from machines.models import Bmc, Disk, Interface, Link, Machine
 from machines.models.history import ADDED, REMOVED, SECRET
 
 LONGEST_VALUE = 60
@@ -22,9 +22,9 @@ class Change:
 
 
 def changes_of(machine: Machine, limit: int = 20) -> list[Change]:
-    """The newest edits of a machine, its BMC, network cards and disks, newest first. Four queries."""
+    """The newest edits of a machine, its BMC, network cards, bonds, VLANs and disks, newest first. Five queries."""
     rows = list(_newest(machine.history.filter(id=machine.pk), limit))
-    for model in (Bmc, Interface, Disk):
+    for model in (Bmc, Interface, Link, Disk):
         rows += _newest(model.history.filter(machine_id=machine.pk), limit)
     rows.sort(key=lambda row: (row.history_date, row.history_id), reverse=True)
     return [Change(row.history_date, row.history_by, words_of(row)) for row in rows[:limit]]
@@ -67,6 +67,8 @@ def _subject(row: Any) -> str:
             return _("BMC")
         case kind if kind is Interface:
             return _("network card %(mac)s") % {"mac": row.mac}
+        case kind if kind is Link:
+            return str(row.name)
         case kind if kind is Disk:
             return _("disk %(disk)s") % {"disk": row.serial or row.wwn}
     return ""

@@ -121,9 +121,9 @@ class Server:
         assert response.status_code == status, response.content
         return response.content.decode()
 
-    def finish_first_boot(self, granted: str) -> str:
+    def finish_first_boot(self, granted: str, **said: str) -> str:
         url = granted.partition("DODAI_FIRST_BOOT_URL=")[2].split()[0].strip("'")
-        return self.client.post("/first-boot/" + url.rpartition("/")[2]).json()["result"]
+        return self.client.post("/first-boot/" + url.rpartition("/")[2], said).json()["result"]
 
     def _post(self, path: str, data: Any, status: int) -> dict[str, Any]:
         response = self.client.post(path, json.dumps(data), "application/json", headers=self._headers())

@@ -40,3 +40,12 @@ def test_what_it_takes_is_there_to_be_changed(admin, address):
 def test_who_may_not_add_images_adds_none(operator, address):
     operator.post(address, {"name": "nothing", "metadata-passes": "1", **NUMBERS})
     assert not Image.objects.exists()
+
+
+def test_commands_for_first_boot_are_kept_as_they_are(admin, address):
+    admin.post(address, {"name": "nothing", "metadata-passes": "3", **NUMBERS})
+    change = reverse("admin:installs_image_change", args=[Image.objects.get().pk])
+    commands = "touch /a\r\ntouch '/b'"
+    sent = {"name": "nothing", "metadata-passes": "3", **NUMBERS, "first_boot_commands": commands}
+    assert admin.post(change, sent).status_code == 302
+    assert Image.objects.get().first_boot_commands == commands

@@ -25,6 +25,13 @@ VALUES: dict[str, Any] = {
     "attempt": {"install": 7, "machine": "practice-1"},
     "samples": "4194304 " + "b" * 64, "sample_bytes": 65536, "root_partition": 0, "grow": True, "set_up_by": "auto",
 }  # fmt: skip
+BONDED = """\
+52:54:00:00:00:01 none - - service bond0
+52:54:00:00:00:02 none - - service bond0
+52:54:00:00:00:03 dhcp - - storage
+bond bond0 10.0.0.5/24 10.0.0.1 - 802.3ad
+vlan vlan210 dhcp - - 210 bond0
+vlan vlan7 10.7.0.5/24 - - 7 52:54:00:00:00:03"""
 TEMPLATES = ("file_tree/install.sh", "disk_image/install.sh", "iscsi/install.sh", "live/boot.sh", "inspect/inspect.sh",
              "first_boot.sh", "installer/install.sh")  # fmt: skip
 FILES = (
@@ -258,6 +265,93 @@ def test_network_is_written_by_mac_for_both_ways(tmp_path: Path) -> None:
     assert "Address=10.0.0.5/24\nGateway=10.0.0.1\nDNS=10.0.0.2 10.0.0.3\n" in static
     interfaces = (root / "etc/network/interfaces").read_text()
     assert "auto /mac/52:54:00:00:00:02=dodai1\niface dodai1 inet static\n" in interfaces
+
+
+def written_network(tmp_path: Path, lines: str) -> Path:
+    (tmp_path / "root/usr/sbin").mkdir(parents=True)
+    (tmp_path / "root/usr/sbin/ifup").write_text("")
+    bash(functions("file_tree/configure.sh", tmp_path) + f"DODAI_NETWORK='{lines}'; write_network")
+    return tmp_path / "root/etc"
+
+
+def test_bonds_and_vlans_are_networkds(tmp_path: Path) -> None:
+    folder = written_network(tmp_path, BONDED) / "systemd/network"
+    found = {path.name.removeprefix("10-dodai-"): path.read_text().partition("\n")[2] for path in folder.iterdir()}
+    card = "[Match]\nMACAddress=52:54:00:00:00:0{}\nType=ether\n\n[Network]\n"
+    assert found == {
+        "525400000001.network": card.format(1) + "Bond=bond0\nLinkLocalAddressing=no\n",
+        "525400000002.network": card.format(2) + "Bond=bond0\nLinkLocalAddressing=no\n",
+        "525400000003.network": card.format(3) + "VLAN=vlan7\nDHCP=yes\n\n[DHCPv4]\nUseGateway=no\n",
+        "bond0.netdev": "[NetDev]\nName=bond0\nKind=bond\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=100ms\n",
+        "bond0.network": "[Match]\nName=bond0\n\n[Network]\nVLAN=vlan210\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n",
+        "vlan210.netdev": "[NetDev]\nName=vlan210\nKind=vlan\n\n[VLAN]\nId=210\n",
+        "vlan210.network": "[Match]\nName=vlan210\n\n[Network]\nDHCP=yes\n",
+        "vlan7.netdev": "[NetDev]\nName=vlan7\nKind=vlan\n\n[VLAN]\nId=7\n",
+        "vlan7.network": "[Match]\nName=vlan7\n\n[Network]\nAddress=10.7.0.5/24\n",
+    }
+
+
+def test_bonds_and_vlans_are_ifupdowns(tmp_path: Path) -> None:
+    text = (written_network(tmp_path, BONDED) / "network/interfaces").read_text()
+    stanzas = {part.split()[0]: part for part in text.split("auto ")[1:]}
+    assert list(stanzas) == ["lo", "/mac/52:54:00:00:00:03=dodai2", "bond0", "vlan210", "vlan7"]
+    assert "iface dodai2 inet dhcp\n    metric 5000\n" in stanzas["/mac/52:54:00:00:00:03=dodai2"]
+    assert "iface bond0 inet static\n    address 10.0.0.5/24\n    gateway 10.0.0.1\n" in stanzas["bond0"]
+    assert 'ip link add "$IFACE" type bond mode 802.3ad' in stanzas["bond0"]
+    assert stanzas["bond0"].count('ip link set "$card" master "$IFACE"') == 2
+    assert 'pre-up ip link add link bond0 name "$IFACE" type vlan id 210\n' in stanzas["vlan210"]
+    for command in [line.split(None, 1)[1] for line in text.splitlines() if "up " in line]:
+        shellcheck("--shell=sh", "--exclude=SC2154", "-", script=f"{command}\n")
+
+
+def test_an_account_is_made_with_its_keys_and_may_use_sudo(tmp_path: Path) -> None:
+    etc = tmp_path / "root/etc"
+    etc.mkdir(parents=True)
+    (etc / "passwd").write_text("root:x:0:0::/root:/bin/sh\nold:x:1000:1001::/home/old:/bin/sh\n")
+    (etc / "group").write_text("root:x:0:\nold:x:1001:\n")
+    (etc / "shadow").write_text("root:*:1::::::\n")
+    accounts = "ada ssh-ed25519 AAAA one\nada ssh-ed25519 AAAB two\nold ssh-ed25519 AAAC"
+    bash(functions("file_tree/configure.sh", tmp_path) + f"DODAI_ACCOUNTS='{accounts}'; write_accounts")
+    assert (etc / "passwd").read_text().splitlines()[2:] == ["ada:x:1002:1002::/home/ada:/bin/sh"]
+    assert (etc / "group").read_text().splitlines()[2:] == ["ada:x:1002:"]
+    assert (etc / "shadow").read_text().splitlines()[1:] == ["ada:*:::::::"]
+    keys = tmp_path / "root/home/ada/.ssh/authorized_keys"
+    assert keys.read_text() == "ssh-ed25519 AAAA one\nssh-ed25519 AAAB two\n"
+    assert (keys.stat().st_uid, keys.stat().st_mode & 0o777) == (1002, 0o600)
+    assert (tmp_path / "root/home/old/.ssh/authorized_keys").stat().st_uid == 1000
+    assert (etc / "sudoers.d/90-dodai").read_text() == "ada ALL=(ALL) NOPASSWD:ALL\nold ALL=(ALL) NOPASSWD:ALL\n"
+
+
+@pytest.mark.parametrize("name", ["passwd", "group", "shadow"])
+def test_accounts_are_written_into_no_link(tmp_path: Path, name: str) -> None:
+    etc, outside = tmp_path / "root/etc", tmp_path / "outside"
+    etc.mkdir(parents=True)
+    for each in ("passwd", "group", "shadow"):
+        (etc / each).write_text("")
+    outside.write_text("as it was")
+    (etc / name).unlink()
+    (etc / name).symlink_to(outside)
+    script = functions("file_tree/configure.sh", tmp_path) + "DODAI_ACCOUNTS='ada ssh-ed25519 AAAA'; write_accounts"
+    assert f"FAIL image: The image has no file /etc/{name}" in bash(script, check=False).stdout
+    assert outside.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(("commands", "said"), [("echo done", "commands=0"), ("exit 7", "commands=7"), ("", "")])
+def test_the_commands_for_first_boot_run_once_and_the_call_says_how_they_ended(
+    tmp_path: Path, commands: str, said: str
+) -> None:
+    text = scripts.render("first_boot.sh", **VALUES)
+    if commands:
+        (tmp_path / "commands").write_text(f"#!/bin/sh\necho ran >>{tmp_path}/ran\n{commands}\n")
+        (tmp_path / "commands").chmod(0o700)
+    run = "run_commands() {" + text.partition("run_commands() {")[2].partition("\n}\n")[0] + "\n}\n"
+    named = f"commands={tmp_path}/commands commands_log={tmp_path}/log commands_may_take=60\n"
+    done = subprocess.run(
+        ["sh", "-euc", f"{named}{run}run_commands; echo $said; run_commands; echo $said"], capture_output=True,
+        text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"{said}\n\n"
+    assert not commands or (tmp_path / "ran").read_text() == "ran\n"
 
 
 @pytest.mark.parametrize("has_server", [True, False])

@@ -1,7 +1,7 @@
 """Images, and what happened when they were put on machines."""
 
 from installs.models.caps import InstallCap
-from installs.models.images import KEY_TYPES, SHA256, Image, ImageImport, SshKey
+from installs.models.images import KEY_TYPES, ROOT, SHA256, Image, ImageImport, SshKey
 from installs.models.install import Boot, Install, InstallQuerySet, Script
 from installs.models.notices import Notice, NoticeQuerySet, NoticeTarget, NoticeTry
 from installs.models.record import BOOT_FLAG_LOST, LOG_LIMIT_BYTES, Event, LogChunk, add_alert, add_event, count_repeat
@@ -13,6 +13,7 @@ __all__ = [
     "KEY_TYPES",
     "LOG_LIMIT_BYTES",
     "MOST_MACHINES",
+    "ROOT",
     "SHA256",
     "Boot",
     "Event",

@@ -14,6 +14,11 @@ from machines.models import KERNEL_ARGS
 URL_PURPOSE = "image url"
 SHA256 = RegexValidator(r"^[0-9a-f]{64}$", _("A SHA-256 digest has 64 hexadecimal digits."))
 
+ROOT = "root"
+ACCOUNT = RegexValidator(
+    r"^[a-z_][a-z0-9_-]{0,30}\Z", _("Up to 31 lower-case letters, digits, _ and -; a letter comes first.")
+)
+MOST_COMMANDS = 60_000  # characters
 KEY_TYPES = "ssh-ed25519 ssh-rsa ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 sk-ssh-ed25519@openssh.com".split()
 
 
@@ -45,6 +50,11 @@ class Image(models.Model):
     )
     min_memory_mib = models.PositiveIntegerField(_("needs memory (MiB)"), default=0)
     kernel_args = models.CharField(_("kernel arguments"), max_length=255, blank=True, validators=[KERNEL_ARGS])
+    first_boot_commands = models.TextField(
+        _("commands for first boot"), blank=True, max_length=MOST_COMMANDS,
+        help_text=_("A shell script that root runs once in the new system, before it calls. No secrets: machines get "
+                    "it as it is."),
+    )  # fmt: skip
     root_mib = models.PositiveIntegerField(_("root (MiB)"), default=0, help_text=_("0: what the others leave"))
     swap_mib = models.PositiveIntegerField(_("swap (MiB)"), default=0)
     ephemeral_mib = models.PositiveIntegerField(_("ephemeral (MiB)"), default=0)
@@ -159,9 +169,13 @@ class ImageImport(models.Model):
 
 
 class SshKey(models.Model):
-    """A public key that every installed machine accepts for root."""
+    """A public key that every installed machine accepts for one of its accounts."""
 
     name = models.CharField(_("name"), max_length=63, unique=True)
+    account = models.CharField(
+        _("account"), max_length=31, default=ROOT, validators=[ACCOUNT],
+        help_text=_("Whom it lets in. Other accounts than root are made, and may use sudo without a password."),
+    )  # fmt: skip
     public_key = models.TextField(_("public key"))
 
     class Meta:

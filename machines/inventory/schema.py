@@ -37,7 +37,10 @@ BMC = Kind(
     {"credentials": "credentials"},
 )  # fmt: skip
 INTERFACE = Kind(
-    "interface", Interface, ("mac", "name", "pxe", "address", "gateway", "dns", "switch", "switch_port"), {}
+    "interface",
+    Interface,
+    ("mac", "name", "pxe", "role", "bond", "address", "gateway", "dns", "switch", "switch_port"),
+    {},
 )
 DISK = Kind("disk", Disk, ("serial", "wwn", "root"), {})
 

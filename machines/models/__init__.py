@@ -2,6 +2,7 @@
 
 from machines.models.bmc import BMC_PASSWORD_PURPOSE, Bmc, Credentials, power_drivers
 from machines.models.hardware import Disk, Interface, Sighting, validate_mac
+from machines.models.links import Link
 from machines.models.machine import POWER_IS_STALE_AFTER, BootOrder, LocalBoot, Machine, MachineQuerySet, MachineType
 from machines.models.operations import Beat, Checkup, KeyProof, PowerCommand
 from machines.models.places import HOST_NAME, KERNEL_ARGS, Cluster, Site, Vlan
@@ -22,6 +23,7 @@ __all__ = [
     "Interface",
     "InventoryUpload",
     "KeyProof",
+    "Link",
     "LocalBoot",
     "Machine",
     "MachineQuerySet",

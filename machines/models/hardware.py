@@ -24,6 +24,10 @@ def validate_mac(value: str) -> None:
 class Interface(models.Model):
     """A network card of a machine."""
 
+    class Role(models.TextChoices):
+        SERVICE = "service", _("Service")
+        STORAGE = "storage", _("Storage")  # never leads out: no default route by it
+
     machine = models.ForeignKey(Machine, models.CASCADE, related_name="interfaces", verbose_name=_("machine"))
     mac = models.CharField(_("MAC"), max_length=17, unique=True, validators=[validate_mac])
     name = models.CharField(_("name"), max_length=31, blank=True)
@@ -38,13 +42,19 @@ class Interface(models.Model):
     dns = models.CharField(
         _("name servers"), max_length=255, blank=True, help_text=_("Name servers, separated by commas")
     )
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.SERVICE)
+    bond = models.CharField(
+        _("part of bond"), max_length=15, blank=True, help_text=_("Its name; the bond has the address then")
+    )
     switch = models.CharField(_("switch"), max_length=63, blank=True)
     switch_port = models.CharField(_("switch port"), max_length=63, blank=True)
     speed_mbps = models.PositiveIntegerField(null=True, blank=True, editable=False)
     has_link = models.BooleanField(null=True, blank=True, editable=False)
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    history = InventoryHistory("machine", "mac", "name", "is_pxe", "address", "gateway", "dns", "switch", "switch_port")
+    history = InventoryHistory(
+        "machine", "mac", "name", "is_pxe", "role", "bond", "address", "gateway", "dns", "switch", "switch_port"
+    )
 
     class Meta:
         verbose_name = _("network card")

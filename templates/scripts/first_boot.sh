@@ -3,24 +3,38 @@
 
 folder=/etc/dodai
 url=$(cat "$folder/first-boot.url") || exit 0
+commands=$folder/first-boot-commands
+commands_log=/var/log/dodai-first-boot.log
+commands_may_take=600
 give_up_after=1800
 longest_pause=60 # however long the server says that it wants to be left alone
+
+# What the image's owner wants done once, before the call. Sets said: how that ended, for the call.
+run_commands() {
+    said=
+    [ -f "$commands" ] || return 0
+    mv "$commands" "$commands.begun" # a restart in the middle begins it no second time
+    code=0
+    timeout "$commands_may_take" "$commands.begun" >"$commands_log" 2>&1 </dev/null || code=$?
+    said=commands=$code
+    rm -f "$commands.begun"
+}
 
 # Prints the HTTP status, or 000, and what Retry-After says. The address is a secret: curl and GNU wget get it by their
 # standard input.
 call() {
     if command -v curl >/dev/null 2>&1; then
         printf 'url = "%s"\n' "$url" |
-            curl --silent --output /dev/null --dump-header - --max-time 30 --request POST --config - | of_headers
+            curl --silent --output /dev/null --dump-header - --max-time 30 --data "$said" --config - | of_headers
     elif wget --version >/dev/null 2>&1; then
         printf '%s\n' "$url" | wget --quiet --server-response --output-document=/dev/null --timeout=30 --tries=1 \
-            --post-data='' --input-file=- 2>&1 | of_headers
+            --post-data="$said" --input-file=- 2>&1 | of_headers
     elif command -v wget >/dev/null 2>&1; then
         # busybox: no status, but an error names it; Debian 12's crashes when given -T
-        if said=$(timeout 30 wget -q -O /dev/null --post-data '' "$url" 2>&1); then
+        if told=$(timeout 30 wget -q -O /dev/null --post-data "$said" "$url" 2>&1); then
             echo '200 '
         else
-            case $said in *' 410'*) echo '410 ' ;; *' 404'*) echo '404 ' ;; *) echo '000 ' ;; esac
+            case $told in *' 410'*) echo '410 ' ;; *' 404'*) echo '404 ' ;; *) echo '000 ' ;; esac
         fi
     else
         call_with_bash | of_headers
@@ -34,8 +48,9 @@ call_with_bash() {
     bash -c '
         [[ $1 =~ ^http://([^/:]+)(:([0-9]+))?(/.*)$ ]] || exit 1
         exec 3<>"/dev/tcp/${BASH_REMATCH[1]}/${BASH_REMATCH[3]:-80}" || exit 1
-        printf "POST %s HTTP/1.0\r\nHost: %s\r\nContent-Length: 0\r\n\r\n" "${BASH_REMATCH[4]}" "${BASH_REMATCH[1]}" >&3
-        while read -r -t 30 line <&3 && [[ $line == *[![:space:]]* ]]; do echo "$line"; done' dodai "$url" 2>/dev/null
+        printf "POST %s HTTP/1.0\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n" "${BASH_REMATCH[4]}" "${BASH_REMATCH[1]}" >&3
+        printf "Content-Length: %d\r\n\r\n%s" "$3" "$2" >&3
+        while read -r -t 30 line <&3 && [[ $line == *[![:space:]]* ]]; do echo "$line"; done' dodai "$url" "$said" "$(printf %s "$said" | wc -c)" 2>/dev/null
 }
 
 remove() {
@@ -44,6 +59,7 @@ remove() {
         /etc/ssh/sshd_config.d/00-dodai.conf
 }
 
+run_commands
 pause=1
 waited=0
 unknown=0

@@ -87,44 +87,16 @@ write_time() {
     fi
 }
 
-# Each line of the settings: mac dhcp, or: mac address/prefix gateway dns1,dns2 (a dash for none).
+{% include "network.sh" %}
+
 write_network() {
-    local mac address gateway servers number=0
     printf '%s\n' "$DODAI_NETWORK" | put 644 /etc/dodai/network
-    printf 'auto lo\niface lo inet loopback\n' >"$WORK/interfaces"
-    while read -r mac address gateway servers; do
-        [[ -n $mac && -n $address ]] || continue
-        [[ ${gateway:--} != - ]] || gateway=
-        [[ ${servers:--} != - ]] || servers=
-        networkd_file | put 644 "/etc/systemd/network/10-dodai-${mac//:/}.network"
-        ifupdown_stanza "dodai$number" >>"$WORK/interfaces"
-        number=$((number + 1))
-    done <<<"$DODAI_NETWORK"
+    each_interface networkd_files
+    ifupdown_file >"$WORK/interfaces"
     use_network
 }
 
-networkd_file() {
-    printf '# Written by Dodai.\n[Match]\nMACAddress=%s\n\n[Network]\n' "$mac"
-    if [[ $address == dhcp ]]; then
-        printf 'DHCP=yes\n'
-        return
-    fi
-    printf 'Address=%s\n' "$address"
-    [[ -z $gateway ]] || printf 'Gateway=%s\n' "$gateway"
-    [[ -z $servers ]] || printf 'DNS=%s\n' "${servers//,/ }"
-}
-
-# interfaces(5): a logical interface, chosen by the address of the card.
-ifupdown_stanza() {
-    printf '\nauto /mac/%s=%s\n' "$mac" "$1"
-    if [[ $address == dhcp ]]; then
-        printf 'iface %s inet dhcp\n' "$1"
-        return
-    fi
-    printf 'iface %s inet static\n    address %s\n' "$1" "$address"
-    [[ -z $gateway ]] || printf '    gateway %s\n' "$gateway"
-    [[ -z $servers ]] || printf '    dns-nameservers %s\n' "${servers//,/ }"
-}
+{% include "accounts.sh" %}
 
 # One of the two configures the cards, never both: what the image has switched on, else ifupdown, else networkd.
 use_network() {
@@ -144,6 +116,7 @@ use_network() {
 }
 
 write_first_boot() {
+    [[ -z $DODAI_FIRST_BOOT_COMMANDS ]] || printf '%s\n' "$DODAI_FIRST_BOOT_COMMANDS" | put 700 /etc/dodai/first-boot-commands
     printf '%s\n' "$DODAI_FIRST_BOOT_URL" | put 600 /etc/dodai/first-boot.url
     put 700 /etc/dodai/first-boot <<'DODAI_FIRST_BOOT'
 {% include "first_boot.sh" %}
@@ -188,6 +161,7 @@ write_unit() {
 set_up_system() {
     write_names
     write_keys
+    write_accounts
     write_identity
     write_time
     write_network

@@ -155,15 +155,15 @@ class Dodai:
             f"from installs.models import SshKey\nSshKey.objects.create(name='test', public_key={public!r}).pk"
         )
 
-    def ssh(self, machine: str, command: str, *, key: Path) -> subprocess.CompletedProcess[str]:
-        """Run a command in the system that is up on that server, as root."""
+    def ssh(self, machine: str, command: str, *, key: Path, account: str = "root") -> subprocess.CompletedProcess[str]:
+        """Run a command in the system that is up on that server."""
         port = re.search(r"-p (\d+) ", self.must("lab", "ssh", machine))
         assert port
         no_questions = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
                         "IdentitiesOnly=yes", "IdentityAgent=none", "ConnectTimeout=60")  # fmt: skip
         options = [word for option in no_questions for word in ("-o", option)]
         return subprocess.run(
-            ["ssh", "-F", "none", "-i", str(key), "-p", port[1], *options, "root@127.0.0.1", command],
+            ["ssh", "-F", "none", "-i", str(key), "-p", port[1], *options, f"{account}@127.0.0.1", command],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SSH_SECONDS, check=False,
         )  # fmt: skip
 

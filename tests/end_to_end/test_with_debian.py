@@ -7,6 +7,16 @@ import pytest
 
 BUILD_SECONDS = 900  # at low priority, beside the other tests
 MACHINE = "practice-1"
+COMMANDS = "hostname >/root/told-by-hostname\nfalse || exit 3\n"
+# A VLAN over the card that it boots from, another account, and commands that end badly.
+SETTINGS = f"""
+from installs.models import SshKey
+from machines.models import Link, Machine
+machine = Machine.objects.get(name={MACHINE!r})
+card = machine.interfaces.get(is_pxe=True)
+Link.objects.create(machine=machine, kind='vlan', name='vlan210', vid=210, over=card.mac, address='10.210.0.5/24')
+SshKey.objects.create(name='ada', account='ada', public_key=SshKey.objects.get(name='test').public_key)
+Image.objects.filter(name='debian-12').update(first_boot_commands={COMMANDS!r})"""
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +28,7 @@ def debian(dodai, installed) -> str:
 @pytest.fixture(scope="module")
 def console(dodai, debian) -> str:
     """What the machine's console said during the install."""
+    dodai.database(SETTINGS)
     before = len(dodai.console(MACHINE))
     install = dodai.install(MACHINE, debian)
     install.wait(seconds=600)
@@ -52,3 +63,21 @@ def test_its_drivers_fit_every_practice_server(dodai, debian) -> None:
         "[match(image, m).verdict for m in Machine.objects.all()]"
     )
     assert set(verdicts) == {"yes"}
+
+
+def test_its_settings_are_what_dodai_was_told(dodai, console) -> None:
+    """The account exists, its key opens it and sudo lets it through; the VLAN is up; the commands ran once."""
+    inside = dodai.ssh(
+        MACHINE, "id -un; sudo -n id -un; ip -d -o addr show vlan210; ip -d -o link show vlan210; "
+        "sudo -n cat /root/told-by-hostname; ls /etc/dodai", key=dodai.ssh_key, account="ada",
+    )  # fmt: skip
+    assert inside.returncode == 0, inside.stderr
+    lines = inside.stdout.splitlines()
+    assert lines[:2] == ["ada", "root"]
+    assert "inet 10.210.0.5/24" in lines[2], inside.stdout
+    assert "vlan protocol 802.1Q id 210" in inside.stdout
+    assert MACHINE in lines and "first-boot-commands" not in inside.stdout
+    alerts = dodai.database(
+        "from installs.models import Event\n[e.text for e in Event.objects.filter(name='first-boot-commands')]"
+    )
+    assert len(alerts) == 1 and "ended with 3" in alerts[0]

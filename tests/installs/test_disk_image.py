@@ -12,7 +12,7 @@ from installs.images.intake import add_image
 from installs.models import Image, Install
 from tests import disk_files, installing
 from tests.disk_files import MIB
-from tests.test_scripts import bash
+from tests.test_scripts import BONDED, bash
 
 SIGN = "etc/ssh/sshd_config.d/00-dodai.conf"
 KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostile it\'s "odd": {key} # x'
@@ -77,7 +77,9 @@ def test_an_image_whose_samples_changed_gets_no_grant(machine, image, server, st
 # --- what it leaves in the system
 
 
-def set_up(tmp_path: Path, *, by: str = "auto", network: str = "52:54:00:00:00:01 dhcp") -> Path:
+def set_up(
+    tmp_path: Path, *, by: str = "auto", network: str = "52:54:00:00:00:01 dhcp", accounts: str = "", commands: str = ""
+) -> Path:
     """Run the part of the script that sets the system up; returns its root."""
     root, settings = tmp_path / "root", tmp_path / "settings"
     settings.write_text(
@@ -86,7 +88,7 @@ def set_up(tmp_path: Path, *, by: str = "auto", network: str = "52:54:00:00:00:0
             settings={
                 "HOSTNAME": "node1.example.org", "AUTHORIZED_KEYS": KEY, "NETWORK": network, "TIME": 1_700_000_000,
                 "TIMEZONE": "Asia/Tokyo", "FIRST_BOOT_URL": "http://10.0.0.2:8001/first-boot/token",
-                "SIGN": "dodai-X_y-7",
+                "SIGN": "dodai-X_y-7", "ACCOUNTS": accounts, "FIRST_BOOT_COMMANDS": commands,
             },
         )
     )  # fmt: skip
@@ -129,6 +131,36 @@ def test_an_image_with_cloud_init_gets_a_seed(tmp_path, cloud):
     assert not (cloud / "etc/dodai").exists()
     for name in ("meta-data", "user-data", "network-config"):
         assert (cloud / "var/lib/cloud/seed/nocloud" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_its_seed_has_the_other_accounts_and_the_commands(tmp_path, cloud):
+    set_up(tmp_path, accounts=f"ada {KEY}\nada {KEY} two\nbob {KEY}", commands="#!/bin/sh\necho 'x' >/root/x")
+    user = seed(cloud, "user-data")
+    assert user["users"][0] == "default"
+    found = {account["name"]: account for account in user["users"][1:]}
+    assert (found["ada"]["ssh_authorized_keys"], list(found)) == ([KEY, f"{KEY} two"], ["ada", "bob"])
+    assert found["bob"]["sudo"] == "ALL=(ALL) NOPASSWD:ALL" and found["bob"]["lock_passwd"] is True
+    program = cloud / "etc/dodai/first-boot-commands"
+    assert program.read_text() == "#!/bin/sh\necho 'x' >/root/x\n" and program.stat().st_mode & 0o777 == 0o700
+    assert "/etc/dodai/first-boot-commands" in user["runcmd"][0][-1]
+
+
+def test_its_bonds_and_vlans_are_netplans(tmp_path, cloud):
+    set_up(tmp_path, network=BONDED)
+    assert seed(cloud, "network-config") == {
+        "version": 2,
+        "ethernets": {
+            "dodai0": {"match": {"macaddress": "52:54:00:00:00:01"}, "optional": True},
+            "dodai1": {"match": {"macaddress": "52:54:00:00:00:02"}, "optional": True},
+            "dodai2": {"match": {"macaddress": "52:54:00:00:00:03"}, "optional": True, "dhcp4": True,
+                       "dhcp4-overrides": {"use-routes": False}},
+        },
+        "bonds": {"bond0": {"interfaces": ["dodai0", "dodai1"], "addresses": ["10.0.0.5/24"],
+                            "routes": [{"to": "0.0.0.0/0", "via": "10.0.0.1"}],
+                            "parameters": {"mode": "802.3ad", "mii-monitor-interval": 100}}},
+        "vlans": {"vlan210": {"id": 210, "link": "bond0", "dhcp4": True},
+                  "vlan7": {"id": 7, "link": "dodai2", "addresses": ["10.7.0.5/24"]}},
+    }  # fmt: skip
 
 
 def test_its_cards_are_set_by_their_addresses(tmp_path, cloud):

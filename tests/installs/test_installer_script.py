@@ -19,7 +19,7 @@ GIVEN = "DODAI_GIVEN=yes\nDODAI_ANSWERS='first line\nsecond line'\nDODAI_BEFORE=
 REFUSED = "DODAI_GRANTED=no\nDODAI_REASON='serial number is X'\n"
 SETTINGS = (
     "DODAI_AUTHORIZED_KEYS='ssh-ed25519 AAAA one'\nDODAI_FIRST_BOOT_URL=http://10.0.0.2/first-boot/token\n"
-    "DODAI_SIGN=dodai-X_y-7\n"
+    "DODAI_SIGN=dodai-X_y-7\nDODAI_ACCOUNTS=\nDODAI_FIRST_BOOT_COMMANDS=\nDODAI_NETWORK='52:54:00:00:00:01 dhcp'\n"
 )
 SECONDS = 60
 

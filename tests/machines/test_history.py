@@ -130,7 +130,7 @@ def test_the_number_of_queries_is_the_same_for_any_history(machine, django_asser
     for number in range(30):
         edit(machine, rack=f"R{number}")
         edit(Interface(machine=machine, mac=f"52:54:00:00:01:{number:02x}"))
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert len(changes_of(machine, 20)) == 20
     assert "→ R29" in said(machine)[1]
 

@@ -65,7 +65,8 @@ def values(machine: Machine, plan: dict[str, Any], secrets: dict[str, str]) -> d
     host, _dot, domain = told["hostname"].partition(".")
     return {
         "hostname": told["hostname"], "host": host, "domain": domain, "timezone": told["timezone"],
-        "keys": told["authorized_keys"], "network": told["network"], "kernel_args": told["kernel_args"],
+        "keys": told["authorized_keys"], "accounts": told["accounts"], "kernel_args": told["kernel_args"],
+        "network": told["network"], "bonds": told["bonds"], "vlans": told["vlans"],
         "disk": _disk(plan),
         "machine": {"name": machine.name, "serial": machine.serial, "uuid": machine.uuid,
                     "type": str(machine.type or ""), "memory_bytes": machine.facts.get("memory_bytes"),
@@ -80,13 +81,21 @@ def made_up(secrets: dict[str, str]) -> dict[str, Any]:
         "image_url": "http://192.0.2.1", "image": {"sha256": "0" * 64, "name": "image"},
         "disk": {"serial": "SERIAL", "wwn": "", "size_bytes": 1 << 40},
     }  # fmt: skip
-    card = {"mac": "52:54:00:00:00:01", "address": "192.0.2.9/24", "gateway": "192.0.2.1", "dns": ["192.0.2.1"]}
+    card = {
+        "mac": "52:54:00:00:00:01",
+        "role": "service",
+        "bond": "",
+        "address": "192.0.2.9/24",
+        "gateway": "192.0.2.1",
+        "dns": ["192.0.2.1"],
+    }
     machine = {
         "name": "node1", "serial": "SERIAL", "uuid": "", "type": "", "memory_bytes": 1 << 36, "macs": [card["mac"]],
     }  # fmt: skip
     return {
         "hostname": "node1.example.org", "host": "node1", "domain": "example.org", "timezone": "UTC",
-        "kernel_args": "", "keys": ["ssh-ed25519 AAAA key"], "network": [card], "disk": _disk(plan),
+        "kernel_args": "", "keys": ["ssh-ed25519 AAAA key"], "accounts": [],
+        "network": [card], "bonds": [], "vlans": [], "disk": _disk(plan),
         "machine": machine, "tree": tree(plan), "image": {"name": "image"}, "secrets": secrets,
     }  # fmt: skip
 
