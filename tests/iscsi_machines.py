@@ -169,7 +169,7 @@ class Exporter(threading.Thread):
                 if exported:
                     self._offer(told)
                 continue
-            time.sleep(0.1)
+            time.sleep(0.25)
 
     def _ask(self, exported: int) -> tuple[int, dict[str, str]]:
         headers = {"Authorization": f"Bearer {self.server.token}"}
@@ -179,7 +179,7 @@ class Exporter(threading.Thread):
         return answer.status_code, {name: "".join(shlex.split(value)) for name, _, value in lines}
 
     def _offer(self, told: dict[str, str]) -> None:
-        port = int(told["DODAI_EXPORT_PORT"])
+        port = int(told["DODAI_EXPORT_PORTAL"].rpartition(":")[2])
         own, copy = ports.free()[0], int(told["DODAI_COPY"])
         self._environment = os.environ | {"TGT_IPC_SOCKET": str(self.work / f"tgt{copy}")}
         with (self.work / "tgtd.log").open("ab") as log:

@@ -21,6 +21,7 @@ from tests.iscsi_machines import lead_here
 SEED = 20261122
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
 NOT_AT_WORK = ("import_images", "images", "valkey")
+PASSED_OFTEN = re.compile(r"^queue:publish|^copy:|exporting\.ask")
 OF_CHAINS = "fallbacks|by_hand|ending|outbox|task"
 KINDS = {"power", "bmc", "commit", "write", "queue", "job", "file", "copy"}
 
@@ -107,8 +108,7 @@ def kills(points: list[tuple[str, int]]) -> list[Fault]:
 
 def _passes(point: str, count: int) -> list[int]:
     """Of what is passed again and again only the first, one in the middle, and the last."""
-    is_often = point.startswith(("queue:publish", "copy:"))
-    return sorted({1, (count + 1) // 2, count}) if is_often else list(range(1, count + 1))
+    return sorted({1, (count + 1) // 2, count}) if PASSED_OFTEN.search(point) else list(range(1, count + 1))
 
 
 def freezes(points: list[tuple[str, int]]) -> list[Fault]:
