@@ -110,8 +110,7 @@ def copying_here() -> Iterator[copying.Copier]:
 @contextmanager
 def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
     """The real command, on the database of this test."""
-    url = f"sqlite://{connection.settings_dict['NAME']}"
-    environment = os.environ | {"DODAI_DATABASE_URL": url, "DODAI_DATA": str(settings.DATA)}
+    environment = os.environ | {"DODAI_DATABASE_URL": _url_of_tests(), "DODAI_DATA": str(settings.DATA)}
     process = subprocess.Popen(
         [sys.executable, "-m", "django", "copy_images"], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -121,6 +120,13 @@ def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         process.kill()
         process.wait(30)
+
+
+def _url_of_tests() -> str:
+    found = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite://{found['NAME']}"
+    return f"postgresql://{found['USER']}@/{found['NAME']}?host={found['HOST']}"
 
 
 def state_of(install: Install) -> Install:
@@ -167,14 +173,12 @@ def test_a_killed_copier_leaves_no_writer_and_another_begins_anew(begun, raw, gu
     tally = guarantee("T6", "A copy whose process was killed is begun anew, under the same grant")
     with tally.trial():
         install, exporter = begun(hold_after=HALF)
-        with copier_process() as first:
+        with copier_process() as first, copier_process() as second:
             held(install, exporter)
-            assert qemus(install)
-            first.send_signal(signal.SIGKILL)
-            first.wait(30)
-            wait_until(lambda: not qemus(install), "the end of its qemu-img")
-        was = state_of(install)
-        with copier_process():
+            was, writing = state_of(install), set(qemus(install))
+            assert writing
+            _holder(install, first, second).kill()
+            wait_until(lambda: not writing & set(qemus(install)), "the end of its qemu-img")
             wait_until(lambda: sweep.sweep() or len(exporter.copies) > 1, "another copy")
             copied(exporter)
         assert exporter.disk.read_bytes() == raw
