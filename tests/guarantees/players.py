@@ -14,7 +14,7 @@ from tests.guarantees.whole import Player, Site, kernel_of
 from tests.iscsi_machines import Exporter
 
 DISK_MIB = 12
-HOLD_SECONDS = 2.5  # some words of how far it is, in the middle of the copy
+HOLD_SECONDS = 1.5  # some words of how far it is, in the middle of the copy
 
 
 class DiskImagePlayer(Player):

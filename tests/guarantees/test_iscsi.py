@@ -185,7 +185,7 @@ def test_a_killed_copier_leaves_no_writer_and_another_begins_anew(begun, raw, gu
         install = state_of(install)
         assert (install.granted_at, install.granted_boot_id) == (was.granted_at, was.granted_boot_id)
         assert install.events.filter(name="granted").count() == 1
-        assert len(set(exporter.copies)) == 2
+        assert len(set(exporter.copies)) > 1
 
 
 def test_a_copier_that_slept_writes_nothing_once_it_wakes(begun, raw, guarantee):
