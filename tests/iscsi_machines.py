@@ -5,9 +5,11 @@ import os
 import shlex
 import socket
 import subprocess
+import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from installs.ramdisk.stage import Stage
 from machines.models import Machine, Site
 from tests import installing, ports
 
+ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 120
 PIECE_BYTES = 1 << 16
 
@@ -221,3 +224,25 @@ def qemus(install: Install) -> list[int]:
             if name in path.read_bytes():
                 found.append(int(path.parent.name))
     return found
+
+
+@contextmanager
+def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
+    """The real command, on the database of this test."""
+    environment = os.environ | {"DODAI_DATABASE_URL": _url_of_tests(), "DODAI_DATA": str(settings.DATA)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "copy_images"], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _url_of_tests() -> str:
+    found = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite://{found['NAME']}"
+    return f"postgresql://{found['USER']}@/{found['NAME']}?host={found['HOST']}"

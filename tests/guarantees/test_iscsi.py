@@ -1,11 +1,9 @@
 """Disks that Dodai writes by iSCSI, with real parts: tgtd, qemu-img, and processes that die or sleep in mid-copy."""
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +20,10 @@ from installs.iscsi import copying, relay
 from installs.models import Event, Install
 from tests import disk_files, installing, iscsi_machines
 from tests.disk_files import MIB
-from tests.iscsi_machines import Exporter, granted, qemus, wait_until
+from tests.iscsi_machines import Exporter, copier_process, granted, qemus, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.lab]
 
-ROOT = Path(__file__).parents[2]
 SIZE_MIB = 48
 HALF = SIZE_MIB * MIB // 8  # of what is not zero in it
 
@@ -105,28 +102,6 @@ def copying_here() -> Iterator[copying.Copier]:
         over.set()
         thread.join(30)
         copier.wait(30)
-
-
-@contextmanager
-def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
-    """The real command, on the database of this test."""
-    environment = os.environ | {"DODAI_DATABASE_URL": _url_of_tests(), "DODAI_DATA": str(settings.DATA)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "copy_images"], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-def _url_of_tests() -> str:
-    found = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite://{found['NAME']}"
-    return f"postgresql://{found['USER']}@/{found['NAME']}?host={found['HOST']}"
 
 
 def state_of(install: Install) -> Install:
