@@ -26,7 +26,7 @@ GRUB_MODULES = "part_gpt ext2 search search_fs_uuid configfile normal linux seri
 MENU = """set timeout=0
 serial --unit=0 --speed=115200
 terminal_output console serial
-linux /boot/vmlinuz root=UUID={root} ro console=tty0 console=ttyS0,115200n8
+linux /boot/vmlinuz root=UUID={root} ro no_timer_check console=tty0 console=ttyS0,115200n8
 initrd /boot/initrd
 boot
 """

@@ -1,35 +1,44 @@
 """A machine that exports its disk as the ramdisk does: Debian's tgtd on a file, told what to do by the real answers."""
 
+import json
 import os
 import shlex
 import socket
 import subprocess
+import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
+from installs.iscsi import tools
 from installs.models import Install
 from installs.ramdisk.apt import PrivateApt
 from installs.ramdisk.sources import codename, debian_sources
 from installs.ramdisk.stage import Stage
 from machines.models import Machine, Site
-from tests import installing
+from tests import installing, ports
 
+ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 120
 PIECE_BYTES = 1 << 16
 
 
-def fetch_tgt(data: Path) -> Stage:
-    """tgtd and tgtadm of Debian, and what they load, below `data`."""
-    apt = PrivateApt(data, debian_sources(codename()), say=lambda text: None)
+def fetch(folder: Path) -> Stage:
+    """tgtd and tgtadm of Debian below `folder`, and a qemu-img that speaks iSCSI where Dodai looks for it."""
+    apt = PrivateApt(settings.DATA, debian_sources(codename()), say=lambda text: None)  # whose lists serve both
     apt.freshen()
-    stage = Stage(data / "tgt")
-    stage.unpack(apt.download(["tgt"], apt.closure(["tgt"])))
+    stage = Stage(folder)
+    files = apt.download(["tgt"], apt.closure(["tgt"]))
+    stage.unpack(file for file in files if file.name.startswith(("tgt_", "lib")))
+    if not tools.found(settings.DATA):
+        tools.fetch(settings.DATA, lambda text: None)
     return stage
 
 
@@ -37,7 +46,7 @@ def wait_until(found: Any, what: str, *, seconds: float = PATIENCE_SECONDS) -> A
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return value
 
 
@@ -46,18 +55,22 @@ def on_this_computer(number: int) -> Machine:
     installing.main_site()
     Site.objects.update(is_practice=True)
     machine = installing.make_machine(f"node{number}", number=number)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        machine.bmc.host, machine.bmc.port = "127.0.0.1", free.getsockname()[1]
-    machine.bmc.save()
+    lead_here(machine)
     return machine
+
+
+def lead_here(machine: Machine) -> None:
+    machine.bmc.host, machine.bmc.port = "127.0.0.1", ports.free()[0]
+    machine.bmc.save()
 
 
 class Gate:
     """Carries connections to tgtd. It may be shut after so many bytes for the disk, and be cut as a network is."""
 
-    def __init__(self, port: int, to: int, *, hold_after: int | None) -> None:
+    def __init__(self, port: int, to: int, *, hold_after: int | None, hold_seconds: float | None) -> None:
         self.is_open, self.passed = threading.Event(), 0
         self.is_held = threading.Event()
+        self._hold_seconds = hold_seconds
         self._hold_after, self._to, self._sockets = hold_after, to, list[socket.socket]()
         self._listening = socket.create_server(("127.0.0.1", port))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -84,7 +97,8 @@ class Gate:
             while piece := source.recv(PIECE_BYTES):
                 if is_counted and self._hold_after is not None and self.passed > self._hold_after:
                     self.is_held.set()
-                    self.is_open.wait()
+                    self.is_open.wait(self._hold_seconds)
+                    self.is_open.set()
                 sink.sendall(piece)
                 self.passed += len(piece) if is_counted else 0
         for each in (source, sink):
@@ -101,16 +115,17 @@ class Exporter(threading.Thread):
     disk: Path
     work: Path
     hold_after: int | None = None  # bytes, of the first copy only
+    hold_seconds: float | None = None  # until somebody opens it
     secret: str = ""  # instead of the one that it was told
     copies: list[int] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     ended: str = ""  # copied, or the status that ended it
     error: BaseException | None = None
+    over: threading.Event = field(default_factory=threading.Event)  # nobody wants it any more
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
         self._target: subprocess.Popen[bytes] | None = None
-        self._stopped = threading.Event()
 
     __hash__ = threading.Thread.__hash__
 
@@ -129,7 +144,7 @@ class Exporter(threading.Thread):
             connection.close()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self.over.set()
         self.join(PATIENCE_SECONDS)
         self.withdraw()
 
@@ -143,7 +158,7 @@ class Exporter(threading.Thread):
 
     def _export(self) -> None:
         exported = 0
-        while not self._stopped.is_set():
+        while not self.over.is_set():
             status, told = self._ask(exported)
             if status != 200:
                 self.ended = str(status)
@@ -157,23 +172,23 @@ class Exporter(threading.Thread):
                 if exported:
                     self._offer(told)
                 continue
-            time.sleep(0.1)
+            time.sleep(0.25)
 
     def _ask(self, exported: int) -> tuple[int, dict[str, str]]:
         headers = {"Authorization": f"Bearer {self.server.token}"}
-        answer = self.server.client.post("/export", {"copy": exported}, "application/json", headers=headers)
+        said = json.dumps({"copy": exported})
+        answer = self.server.client.post("/export", said, "application/json", headers=headers)
         lines = [line.partition("=") for line in answer.content.decode().splitlines() if "=" in line]
         return answer.status_code, {name: "".join(shlex.split(value)) for name, _, value in lines}
 
     def _offer(self, told: dict[str, str]) -> None:
-        port = int(told["DODAI_EXPORT_PORT"])
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            own = free.getsockname()[1]
-        copy = int(told["DODAI_COPY"])
+        port = int(told["DODAI_EXPORT_PORTAL"].rpartition(":")[2])
+        own, copy = ports.free()[0], int(told["DODAI_COPY"])
         self._environment = os.environ | {"TGT_IPC_SOCKET": str(self.work / f"tgt{copy}")}
         with (self.work / "tgtd.log").open("ab") as log:
             command = self.tools.command("tgtd", "--foreground", "--iscsi", f"portal=127.0.0.1:{own}")
-            self._target = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+            dying = ("setpriv", "--pdeathsig", "KILL", *command)  # with the thread that starts it
+            self._target = subprocess.Popen(dying, stdout=log, stderr=log, env=self._environment)
         name, user = told["DODAI_EXPORT_TARGET"], told["DODAI_EXPORT_USER"]
         wait_until(lambda: self._adm("--op new --mode target --tid 1 --targetname", name) == 0, "tgtd")
         for words in (
@@ -183,7 +198,8 @@ class Exporter(threading.Thread):
             ("--op bind --mode target --tid 1 --initiator-address", "ALL"),
         ):
             assert self._adm(*words) == 0, words[0]
-        self.gates.append(Gate(port, own, hold_after=None if self.copies else self.hold_after))
+        hold_after = None if self.copies else self.hold_after
+        self.gates.append(Gate(port, own, hold_after=hold_after, hold_seconds=self.hold_seconds))
         self.copies.append(copy)
 
     def _adm(self, words: str, *more: str) -> int:
@@ -208,3 +224,25 @@ def qemus(install: Install) -> list[int]:
             if name in path.read_bytes():
                 found.append(int(path.parent.name))
     return found
+
+
+@contextmanager
+def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
+    """The real command, on the database of this test."""
+    environment = os.environ | {"DODAI_DATABASE_URL": _url_of_tests(), "DODAI_DATA": str(settings.DATA)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "copy_images"], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _url_of_tests() -> str:
+    found = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite://{found['NAME']}"
+    return f"postgresql://{found['USER']}@/{found['NAME']}?host={found['HOST']}"

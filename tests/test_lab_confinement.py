@@ -114,7 +114,8 @@ def _serve_probe(server: BootServer, profile: Profile, tripwire: int) -> None:
         provision_port=server.ports[0],
     )  # fmt: skip
     server.boot = (
-        f"#!ipxe\nkernel {image}/vmlinuz initrd=initrd console=ttyS0 panic=5 dodai_script={provision}/script\n"
+        f"#!ipxe\nkernel {image}/vmlinuz initrd=initrd no_timer_check console=ttyS0 panic=5 "
+        f"dodai_script={provision}/script\n"
         f"initrd --name initrd {image}/initrd\nboot\n"
     )
 

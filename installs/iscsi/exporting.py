@@ -27,7 +27,6 @@ class Export:
     """How one copy reaches the disk."""
 
     copy: int
-    port: int
     target: str
     user: str
     secret: str = field(repr=False)
@@ -39,6 +38,7 @@ class Wanted:
 
     export: Export | None = None
     is_copied: bool = False
+    listening_at: str = ""  # address:port of an export
 
 
 def ask(boot: Boot, said: dict[str, Any], *, address: str | None) -> Wanted | None:
@@ -55,7 +55,7 @@ def ask(boot: Boot, said: dict[str, Any], *, address: str | None) -> Wanted | No
             return Wanted()
         if said.get("copy") == install.fence:
             _note(install, {"copy": install.fence, "zeros": said.get("zeros") is True}, address)
-        return Wanted(of(install, boot))
+        return Wanted(of(install, boot), listening_at=portals.listening_at(install, address))
 
 
 def exports_disks(install: Install) -> bool:
@@ -68,7 +68,7 @@ def of(install: Install, boot: Boot) -> Export:
     copy = install.fence
     secret = tokens.following(boot.token_hash, boot.boot_id, purpose=f"iscsi {copy}")
     name = f"i{install.pk}c{copy}"
-    return Export(copy, portals.port_of(install), f"iqn.2026-11.dodai:{name}", name, secret)
+    return Export(copy, f"iqn.2026-11.dodai:{name}", name, secret)
 
 
 def found(install: Install) -> Event | None:

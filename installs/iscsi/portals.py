@@ -1,6 +1,6 @@
 """Where the disk of a machine may be reached. A machine chooses neither address nor port."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 
@@ -17,6 +17,17 @@ def port_of(install: Install) -> int:
     return install.machine.bmc.port if install.machine.is_practice else PORT
 
 
+def listening_at(install: Install, called_from: str | None) -> str:
+    """What the ramdisk exports at: the address that it calls from, where Dodai will connect to, and no other network.
+
+    What comes to a practice server from this computer comes to whatever address it has.
+    """
+    if install.machine.is_practice or not called_from:
+        return f"0.0.0.0:{port_of(install)}"
+    ip = _plain(called_from)
+    return f"[{ip}]:{PORT}" if ip.version == 6 else f"{ip}:{PORT}"
+
+
 def of(install: Install, called_from: str | None) -> tuple[str, int]:
     """Address and port; the ramdisk called from `called_from`. Raises CannotWrite where that is no place to go."""
     if install.machine.is_practice:
@@ -31,15 +42,21 @@ def of(install: Install, called_from: str | None) -> tuple[str, int]:
             f"its ramdisk called from {called_from}, which is in no network where this machine is known to be: give "
             "its network in DODAI_ISCSI_NETWORKS, then retry.", cause="address",
         )  # fmt: skip
-    return called_from, PORT
+    return str(_plain(called_from)), PORT
 
 
 def _is_expected(install: Install, address: str) -> bool:
     """By the setting; without one, near the address that asked how to boot, or one that a card has in the inventory."""
-    ip = ip_address(address)
+    ip = _plain(address)
     if settings.ISCSI_NETWORKS:
         return any(ip in network for network in settings.ISCSI_NETWORKS)
     booted = install.boots.filter(boot_id=install.granted_boot_id).values_list("address", flat=True)
     cards = [card.address for card in install.machine.interfaces.all() if card.address]
-    near = [f"{found.partition('/')[0]}/{NEIGHBOURS[ip_address(found).version]}" for found in booted if found]
+    near = [f"{ip}/{NEIGHBOURS[ip.version]}" for ip in map(_plain, filter(None, booted))]
     return any(ip in ip_network(network, strict=False) for network in [*near, *cards])
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    """As IPv4 where it is that, as a listener on both kinds tells it: all of IPv4 would be one network of IPv6."""
+    ip = ip_address(address)
+    return getattr(ip, "ipv4_mapped", None) or ip

@@ -128,7 +128,7 @@ def _run(ramdisk: Path, image: Path, unpacked: int, runs: int) -> str:
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", *qemu.processor("tcg"),
             "-m", "1024", "-kernel", ramdisk / "vmlinuz", "-initrd", ramdisk / "initrd",
-            "-append", f"console=ttyS0 panic=10 dodai_script=http://{SERVER}/script",
+            "-append", f"no_timer_check console=ttyS0 panic=10 dodai_script=http://{SERVER}/script",
             "-serial", f"file:{folder}/console",
             "-netdev", f"user,id=n0,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=n0,romfile=",
             "-drive", f"if=none,id=d0,format=qcow2,cache=unsafe,discard=unmap,file={disk}",

@@ -69,7 +69,7 @@ d-i pkgsel/upgrade select none
 d-i pkgsel/update-policy select none
 d-i grub-installer/only_debian boolean true
 d-i grub-installer/with_other_os boolean false
-d-i debian-installer/add-kernel-opts string console=ttyS0 net.ifnames=0 maxcpus=1
+d-i debian-installer/add-kernel-opts string no_timer_check console=ttyS0 net.ifnames=0 maxcpus=1
 d-i finish-install/keep-consoles boolean true
 d-i finish-install/reboot_in_progress note
 d-i cdrom-detect/eject boolean false

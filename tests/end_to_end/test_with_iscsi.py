@@ -7,13 +7,12 @@ import zstandard
 
 from lab import tiny_disk
 from tests.end_to_end.conftest import MACHINES
-from tests.end_to_end.dodai import KeptDisk, wait_until
+from tests.end_to_end.dodai import assert_only_its_key_opens, switch_off, wait_until
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot"]
 PHASES = ["clear", "turn", "write", "verify", "grow", "bootloader", "configure"]
 CHOSEN = {MACHINES[0]: "tiny-bare", MACHINES[1]: "tiny-iscsi"}  # BIOS without a loader, UEFI with one
-BOOT_SECONDS = 150
-INSTALL_SECONDS = 400
+BOOT_SECONDS = 400
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def without_bios_loader(disk: Path) -> None:
 def written(dodai, disk_images):
     begun = {name: dodai.install(name, image) for name, image in CHOSEN.items()}
     for install in begun.values():
-        install.wait(seconds=INSTALL_SECONDS)
+        install.wait()
     return begun
 
 
@@ -60,8 +59,8 @@ def test_an_image_without_a_boot_loader_gets_one(dodai, written) -> None:
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_a_start_leads_to_the_disk_again(dodai, written, name) -> None:
-    KeptDisk.of(dodai, name)
+def test_a_start_leads_to_the_disk_again_and_the_key_opens_it(dodai, written, other_key, name) -> None:
+    switch_off(dodai, name)
     before = len(dodai.console(name))
     dodai.must("power", name, "on")
     wait_until(
@@ -69,3 +68,4 @@ def test_a_start_leads_to_the_disk_again(dodai, written, name) -> None:
         story=lambda: dodai.console(name)[-3000:],
     )  # fmt: skip
     assert "dodai_script=" not in dodai.console(name)[before:]
+    assert_only_its_key_opens(dodai, name, other_key)

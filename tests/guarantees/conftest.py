@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dodaiweb.testing import figures
+from installs.ramdisk.stage import Stage
 from tests.guarantees.tally import Tally, is_long, take_share, write
 
 _OUTCOME = pytest.StashKey[str]()
@@ -96,6 +97,14 @@ def guarantee(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tally]]:
         if outcome in ("passed", "failed"):  # one that was skipped or interrupted has shown nothing
             ran_under = " and ".join(sorted(seen))
             tally.close(test=request.node.nodeid, has_failed=outcome == "failed", accelerator=ran_under)
+
+
+@pytest.fixture(scope="session")
+def tgt(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """What exports disks; there is a qemu-img that writes them, too. Fetched once: Debian's lists take seconds."""
+    from tests import iscsi_machines
+
+    return iscsi_machines.fetch(tmp_path_factory.mktemp("tgt"))
 
 
 @contextlib.contextmanager

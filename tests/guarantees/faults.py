@@ -1,8 +1,8 @@
 """Fault points at the boundaries of the program, for the processes that `faulty_up.py` starts. The product has none.
 
-Every call of a power driver, every process that speaks to a BMC, every commit, every call to the queue, every job
-and every file that is made durable is a point, before and after. A step that is written tomorrow passes the same
-boundaries. Which points an install passes is recorded, so the matrix is computed.
+Every call of a power driver, every process that speaks to a BMC, every commit, every call to the queue, every job,
+every file that is made durable and every word of how far a copy is: each is a point, before and after. A step that is
+written tomorrow passes the same boundaries. Which points an install passes is recorded, so the matrix is computed.
 
 The folder DODAI_TEST_FAULTS holds `armed/` (a file of JSON for each fault), `fired/` (those that struck, with the
 time in them), `record` (if it is there, every pass is noted in it) and `supervisor` (its pid).
@@ -25,7 +25,7 @@ from dodaiweb.processes import children_of
 FOLDER = "DODAI_TEST_FAULTS"
 PRODUCT = ("installs", "machines", "dodaiweb")
 BELOW_THE_VERBS = ("machines.doorbell", "installs.rows", "installs.models.record")
-VICTIMS = ("self", "workers", "web", "provision", "watchdog", "valkey", "all")
+VICTIMS = ("self", "workers", "web", "provision", "watchdog", "copy_images", "valkey", "all")
 _speaking_of = ""  # the driver's method that a process for a BMC will carry out
 
 
@@ -65,6 +65,7 @@ def place() -> None:
     _database()
     _queue()
     _files()
+    _copies()
 
 
 def at(point: str) -> None:
@@ -162,6 +163,12 @@ def _queue() -> None:
 def _files() -> None:
     for name in ("fsync", "replace", "rename", "link"):
         _wrap(os, name, lambda *_, which=name, **__: f"file:{which}:{_caller()}" if _caller() else "")
+
+
+def _copies() -> None:
+    from installs.iscsi import copying
+
+    _wrap(copying._Beat, "told", lambda *_: "copy:told")
 
 
 def _wrap(owner: Any, name: str, point: Callable[..., str]) -> None:

@@ -1,15 +1,48 @@
 """What a machine does in the course of each method, and an image for each."""
 
+import hashlib
+import shutil
 import time
 from typing import Any
 
+from django.conf import settings
+
 from installs.models import Image
-from tests import installer_answers, installing
+from installs.ramdisk.stage import Stage
+from tests import disk_files, installer_answers, installing
 from tests.guarantees.whole import Player, Site, kernel_of
+from tests.iscsi_machines import Exporter
+
+DISK_MIB = 12
+HOLD_SECONDS = 1.5  # some words of how far it is, in the middle of the copy
 
 
 class DiskImagePlayer(Player):
     phase = "write"
+
+
+class IscsiPlayer(Player):
+    """Exports a file by the real tgtd, for Dodai's real qemu-img; the first copy stops in its middle for a while."""
+
+    tgt: Stage  # set once it has been fetched
+    raw = disk_files.gpt(DISK_MIB)
+
+    def _write(self, writer: installing.Server) -> None:
+        for phase in ("clear", "turn"):
+            writer.say("progress", {"phase": phase})
+        work = self.site.home / f"{self.name}-{time.time_ns()}"
+        work.mkdir()
+        disk = work / "disk"
+        disk.write_bytes(b"\xa5" * len(self.raw))
+        exporter = Exporter(
+            writer, self.tgt, disk, work, hold_after=len(self.raw) // 10, hold_seconds=HOLD_SECONDS, over=self.over
+        )
+        exporter.run()
+        assert (exporter.error, exporter.ended) == (None, "copied")
+        assert disk.read_bytes() == self.raw, "what is on the disk is not the image"
+        shutil.rmtree(work)
+        for phase in ("verify", "configure"):
+            writer.say("progress", {"phase": phase})
 
 
 class LivePlayer(Player):
@@ -60,7 +93,8 @@ class _InstallerKernel(installer_answers.Installing):
 
 
 PLAYERS: dict[str, type[Player]] = {
-    "file-tree": Player, "disk-image": DiskImagePlayer, "live": LivePlayer, "preseed": InstallerPlayer,
+    "file-tree": Player, "disk-image": DiskImagePlayer, "iscsi": IscsiPlayer, "live": LivePlayer,
+    "preseed": InstallerPlayer,
 }  # fmt: skip
 
 
@@ -76,6 +110,18 @@ def _image(site: Site, method: str) -> Image:
         return installing.make_image()
     if method == "preseed":
         return installer_answers.make_image("preseed")
+    if method == "iscsi":
+        return _packed_disk(site)
     kind, digest = digests[method]
     (site.data / "images" / digest).touch()
     return installing.make_image(method, kind=kind, method=method, sha256=digest)
+
+
+def _packed_disk(site: Site) -> Image:
+    """Its bytes are read: they are in the store, and Dodai has what it writes them with."""
+    file = disk_files.packed(IscsiPlayer.raw, "raw.zst")
+    digest = hashlib.sha256(file).hexdigest()
+    (site.data / "images" / digest).write_bytes(file)
+    (site.data / "tools").symlink_to(settings.DATA / "tools")
+    sizes = {"size_bytes": len(file), "unpacked_bytes": len(IscsiPlayer.raw)}
+    return installing.make_image("iscsi", kind="raw.zst", method="iscsi", sha256=digest, **sizes)

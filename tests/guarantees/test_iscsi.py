@@ -1,11 +1,9 @@
 """Disks that Dodai writes by iSCSI, with real parts: tgtd, qemu-img, and processes that die or sleep in mid-copy."""
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,28 +16,16 @@ from django.utils.timezone import now
 
 from installs import actions, flow, sweep
 from installs.images.intake import add_image, image_path
-from installs.iscsi import copying, relay, tools
+from installs.iscsi import copying, relay
 from installs.models import Event, Install
 from tests import disk_files, installing, iscsi_machines
 from tests.disk_files import MIB
-from tests.iscsi_machines import Exporter, granted, qemus, wait_until
+from tests.iscsi_machines import Exporter, copier_process, granted, qemus, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.lab]
 
-ROOT = Path(__file__).parents[2]
 SIZE_MIB = 48
 HALF = SIZE_MIB * MIB // 8  # of what is not zero in it
-
-
-@pytest.fixture(scope="module")
-def tgt(tmp_path_factory):
-    return iscsi_machines.fetch_tgt(tmp_path_factory.mktemp("tgt"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _qemu_speaks_iscsi() -> None:
-    if not tools.found(settings.DATA):
-        tools.fetch(settings.DATA, lambda text: None)
 
 
 @pytest.fixture(autouse=True)
@@ -118,22 +104,6 @@ def copying_here() -> Iterator[copying.Copier]:
         copier.wait(30)
 
 
-@contextmanager
-def copier_process() -> Iterator["subprocess.Popen[bytes]"]:
-    """The real command, on the database of this test."""
-    url = f"sqlite://{connection.settings_dict['NAME']}"
-    environment = os.environ | {"DODAI_DATABASE_URL": url, "DODAI_DATA": str(settings.DATA)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "copy_images"], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(30)
-
-
 def state_of(install: Install) -> Install:
     install.refresh_from_db()
     return install
@@ -178,21 +148,19 @@ def test_a_killed_copier_leaves_no_writer_and_another_begins_anew(begun, raw, gu
     tally = guarantee("T6", "A copy whose process was killed is begun anew, under the same grant")
     with tally.trial():
         install, exporter = begun(hold_after=HALF)
-        with copier_process() as first:
+        with copier_process() as first, copier_process() as second:
             held(install, exporter)
-            assert qemus(install)
-            first.send_signal(signal.SIGKILL)
-            first.wait(30)
-            wait_until(lambda: not qemus(install), "the end of its qemu-img")
-        was = state_of(install)
-        with copier_process():
+            was, writing = state_of(install), set(qemus(install))
+            assert writing
+            _holder(install, first, second).kill()
+            wait_until(lambda: not writing & set(qemus(install)), "the end of its qemu-img")
             wait_until(lambda: sweep.sweep() or len(exporter.copies) > 1, "another copy")
             copied(exporter)
         assert exporter.disk.read_bytes() == raw
         install = state_of(install)
         assert (install.granted_at, install.granted_boot_id) == (was.granted_at, was.granted_boot_id)
         assert install.events.filter(name="granted").count() == 1
-        assert len(set(exporter.copies)) == 2
+        assert len(set(exporter.copies)) > 1
 
 
 def test_a_copier_that_slept_writes_nothing_once_it_wakes(begun, raw, guarantee):
@@ -232,7 +200,8 @@ def test_cancel_ends_the_copy_and_the_export(begun):
     assert exporter.disk.read_bytes()[-2 * MIB : -MIB] == b"\xa5" * MIB
 
 
-def test_a_lost_network_fails_the_install_by_its_name(begun):
+def test_a_lost_network_fails_the_install_by_its_name(begun, monkeypatch):
+    monkeypatch.setattr("installs.iscsi.writer.LAST_WORDS_SECONDS", 1.0)
     install, exporter = begun(hold_after=HALF)
     with copying_here():
         held(install, exporter)
@@ -245,6 +214,7 @@ def test_a_lost_network_fails_the_install_by_its_name(begun):
 
 def test_a_silent_network_fails_it_too(begun, monkeypatch):
     monkeypatch.setattr("installs.iscsi.writer.SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr("installs.iscsi.writer.LAST_WORDS_SECONDS", 1.0)
     install, _ = begun(hold_after=HALF)
     with copying_here():
         install = ended(install)
@@ -275,7 +245,8 @@ def test_the_secret_stands_nowhere(begun, caplog):
         copied(exporter)
     rows = "".join(map(str, [*Install.objects.values(), *Event.objects.values()]))
     assert secret.decode() not in rows + caplog.text
-    assert not [path for path in settings.DATA.rglob("*") if path.is_file() and secret in path.read_bytes()]
+    ours = [path for path in settings.DATA.rglob("*") if not {"apt", "tools"} & set(path.parts)]  # not Debian's
+    assert not [path for path in ours if path.is_file() and secret in path.read_bytes()]
 
 
 def test_an_image_that_was_changed_in_the_store_is_not_written(begun, image):

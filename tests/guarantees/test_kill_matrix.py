@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import signal
 from collections import Counter
 
@@ -13,14 +14,16 @@ from tests.guarantees import faults
 from tests.guarantees.chained import Chain
 from tests.guarantees.faults import VICTIMS, Fault
 from tests.guarantees.killing import Operator, Round, running
-from tests.guarantees.players import PLAYERS, images
+from tests.guarantees.players import PLAYERS, IscsiPlayer, images
 from tests.guarantees.tally import is_long, is_time_left, rounds
+from tests.iscsi_machines import lead_here
 
 SEED = 20261122
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
-NOT_AT_WORK = ("copy_images", "import_images", "images", "valkey")
+NOT_AT_WORK = ("import_images", "images", "valkey")
+PASSED_OFTEN = re.compile(r"^queue:publish|^copy:|exporting\.ask")
 OF_CHAINS = "fallbacks|by_hand|ending|outbox|task"
-KINDS = {"power", "bmc", "commit", "write", "queue", "job"}
+KINDS = {"power", "bmc", "commit", "write", "queue", "job", "file", "copy"}
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +33,16 @@ def site(tmp_path_factory, django_db_setup, django_db_blocker):
 
 
 @pytest.fixture(scope="module")
-def bench(site):
+def bench(site, tgt):
     """Runs one round on the same machines: of each method one install."""
+    IscsiPlayer.tgt = tgt
     made = [installing.make_machine(f"node{n}", driver="played", number=n) for n in range(1, len(PLAYERS) + 1)]
     machines = dict(zip(PLAYERS, made, strict=True))
+    lead_here(machines["iscsi"])
 
     def run(*struck: Fault, methods=tuple(PLAYERS)) -> Round:
         chosen = images(site)
+        shutil.rmtree(site.data / "iscsi", ignore_errors=True)  # who writes a disk unpacks its image first
         played = Round(site, Operator(site), [machines[method] for method in methods], struck,
                        images=[chosen[method] for method in methods])  # fmt: skip
         played.run()
@@ -101,7 +107,8 @@ def kills(points: list[tuple[str, int]]) -> list[Fault]:
 
 
 def _passes(point: str, count: int) -> list[int]:
-    return [1, count] if point.startswith("queue:publish") and count > 1 else list(range(1, count + 1))
+    """Of what is passed again and again only the first, one in the middle, and the last."""
+    return sorted({1, (count + 1) // 2, count}) if PASSED_OFTEN.search(point) else list(range(1, count + 1))
 
 
 def freezes(points: list[tuple[str, int]]) -> list[Fault]:
@@ -168,6 +175,21 @@ def test_installs_survive(points, bench, guarantee, claim, says, choose, share, 
         longest = max([longest, *played.recoveries])
     assert tally.trials >= 0.7 * min(tried, wanted), "most of them never struck"
     print(f"{tally.trials} faults of {len(chosen)}, longest recovery {longest:.1f} s")
+
+
+def test_a_copy_that_is_killed_is_begun_anew(points, bench, guarantee):
+    """At boundaries that are passed only while a disk is written; the player compares the disk with the image."""
+    says = "copy_images killed while it writes a disk: the disk is written anew, granted once"
+    tally = guarantee("T6", says, seed=SEED)
+    words = [(point, nth) for point, count in points if point.startswith("copy:") for nth in _passes(point, count)]
+    second = ("copy:told:before", 2)  # the first is its beginning; this one comes however slow the computer is
+    for point, nth in [second, *words][: rounds(1, 1 + len(words))]:
+        with tally.trial():
+            played = bench(Fault(point, nth=nth), methods=["iscsi"])
+            begun = played.installs[0].events.filter(name="copy").count()
+            assert begun > len(played.struck), f"begun {begun} times"
+        tally.trials -= 1 - len(played.struck)
+    assert tally.trials >= 1, "no copy was ever killed"
 
 
 def batched(faults_in_order: list[Fault], size: int) -> list[list[Fault]]:

@@ -182,12 +182,15 @@ class Player(threading.Thread):
         first, second = self._booted()
         first.say("install", {})
         writer, granted = self._contest(first, second)
-        for done in (10, 90):
-            writer.say("progress", {"phase": self.phase, "done_bytes": done, "total_bytes": 100})
+        self._write(writer)
         story.rebooted_at = time.time()
         writer.say("install_reboot")
         self._await("its restart", lambda: any(_restarts(each) for each in self.told() if each.at > story.rebooted_at))
         self._finish(writer, granted)
+
+    def _write(self, writer: installing.Server) -> None:
+        for done in (10, 90):
+            writer.say("progress", {"phase": self.phase, "done_bytes": done, "total_bytes": 100})
 
     def _booted(self) -> tuple[Any, Any]:
         """Two kernels of it, once it was switched on."""

@@ -76,7 +76,7 @@ def test_it_goes_by_its_steps_to_installed(install, server, steps, written):
     claim = claimed()
     told = ask(server)
     copy = claim.install.fence
-    assert (told["DODAI_COPY"], told["DODAI_EXPORT_PORT"]) == (str(copy), "26230")
+    assert (told["DODAI_COPY"], told["DODAI_EXPORT_PORTAL"]) == (str(copy), "0.0.0.0:26230")
     ask(server, copy)
     copying._carry_out(claim)
     (one,) = written
@@ -224,6 +224,22 @@ def test_nowhere_else(real, options):
     with pytest.raises(writer.CannotWrite) as refused:
         real(**options)
     assert refused.value.cause == "address"
+
+
+def test_what_a_listener_on_both_kinds_calls_an_ipv4_address_is_one(real):
+    """Else all of them would be neighbours: one /64 of IPv6 holds them."""
+    assert real("::ffff:10.0.0.78", booted_from="::ffff:10.0.0.77") == ("10.0.0.78", 3260)
+    with pytest.raises(writer.CannotWrite):
+        real("::ffff:10.0.1.5", booted_from="::ffff:10.0.0.77")
+
+
+@pytest.mark.parametrize(("called_from", "portal"), [
+    ("10.0.0.77", "10.0.0.77:3260"), ("::ffff:10.0.0.77", "10.0.0.77:3260"), ("fd00::5", "[fd00::5]:3260"),
+])  # fmt: skip
+def test_the_disk_is_exported_in_no_other_network_than_that_which_dodai_comes_by(install, called_from, portal):
+    assert portals.listening_at(install, called_from) == "0.0.0.0:26230", "a practice server"
+    Site.objects.update(is_practice=False)
+    assert portals.listening_at(Install.objects.get(pk=install.pk), called_from) == portal
 
 
 def test_the_networks_of_the_setting_are_the_only_ones(real, settings):

@@ -69,7 +69,7 @@ offer() {
     export TGT_IPC_SOCKET=$WORK/tgtd-socket
     rm -f "$TGT_IPC_SOCKET"*
     set -m
-    tgtd --foreground --iscsi "portal=0.0.0.0:$DODAI_EXPORT_PORT" </dev/null >"$WORK/tgtd" 2>&1 &
+    tgtd --foreground --iscsi "portal=$DODAI_EXPORT_PORTAL" </dev/null >"$WORK/tgtd" 2>&1 &
     worker=$!
     set +m
     until target --op new --mode target --tid 1 --targetname "$DODAI_EXPORT_TARGET" 2>/dev/null; do
