@@ -97,7 +97,8 @@ class Machine:
         samples = contract.Samples()
         for at in range(0, len(WHOLE), MIB):
             samples.take(at, WHOLE[at : at + MIB])
-        text = of_lib("take_status", "pause_of") + scripts.render("disk_image/stream.sh")
+        parts = [scripts.render(f"disk_image/{name}.sh") for name in ("place", "stream")]
+        text = "\n".join([of_lib("take_status", "pause_of"), *parts])
         lines = "\n".join(f"{at} {sha}" for at, sha in samples.kept)
         script = f"""set -Eeuo pipefail; WORK={self.folder}; LOG=$WORK/log; DISK=$WORK/disk; readonly MIB={MIB}
             LONGEST_PAUSE=60 RETRY_SECONDS=5
