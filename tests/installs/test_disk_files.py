@@ -188,7 +188,7 @@ def test_images_of_other_programs_are_refused_and_nothing_that_they_name_is_read
     store, tmp_path, monkeypatch, content, kind
 ):
     monkeypatch.setattr(qcow2, "convert", lambda *_: pytest.fail("it was converted"))
-    with pytest.raises(ImageProblem, match="no known kind|no whole tar archive"):
+    with pytest.raises(ImageProblem, match=r"no known kind|no whole tar archive"):
         add_image(file_of(tmp_path, kind, disk_files.packed(content, kind)), name="disk")
     assert nothing_is_stored(store)
 
