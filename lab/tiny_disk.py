@@ -1,9 +1,12 @@
-"""The image `tiny` as the image of a whole disk, which BIOS and UEFI start: made without root, mounts, loop devices."""
+"""A root file system as the image of a whole disk that BIOS and UEFI start: made without root, mounts, loop devices."""
 
+import os
+import shutil
 import struct
 import tempfile
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -26,8 +29,8 @@ GRUB_MODULES = "part_gpt ext2 search search_fs_uuid configfile normal linux seri
 MENU = """set timeout=0
 serial --unit=0 --speed=115200
 terminal_output console serial
-linux /boot/vmlinuz root=UUID={root} ro no_timer_check console=tty0 console=ttyS0,115200n8
-initrd /boot/initrd
+linux {kernel} root=UUID={root} {mode} no_timer_check console=tty0 console=ttyS0,115200n8
+initrd {initrd}
 boot
 """
 EARLY = """search --no-floppy --fs-uuid --set=root {root}
@@ -37,7 +40,7 @@ configfile $prefix/grub.cfg
 TABLE = f"""label: gpt
 start={BIOS_AT // SECTOR}, size={MIB // SECTOR}, type=21686148-6449-6E6F-744E-656564454649, name=bios
 start={ESP_AT // SECTOR}, size={(ROOT_AT - ESP_AT) // SECTOR}, type=uefi, name=esp
-start={ROOT_AT // SECTOR}, size={ROOT_MIB * MIB // SECTOR}, type=linux, name=root
+start={ROOT_AT // SECTOR}, size={{sectors}}, type=linux, name=root
 """
 # GRUB's boot.img: where its first 440 bytes name the sector of the core, and the jump that only floppies need. At the
 # end of the core's first sector: where the rest of it lies, how many sectors, and the segment to load them to.
@@ -46,39 +49,58 @@ CORE_SECTOR_AT, JUMP_AT, LIST_AT, SEGMENT = 0x5C, 0x66, 0x1F4, 0x820
 Say = Callable[[str], None]
 
 
-def build(data: Path, target: Path, say: Say = lambda text: None) -> None:
-    """Write the raw image. Raises ramdisk.RamdiskError."""
+@dataclass(frozen=True)
+class System:
+    """A packed tree (.tar.zst), how large its file system shall be, and how it is started.
+
+    A tree without /etc/fstab has to be mounted `rw` by the kernel, as nothing does it later.
+    """
+
+    archive: Path
+    mib: int = ROOT_MIB
+    kernel: str = "/boot/vmlinuz"
+    initrd: str = "/boot/initrd"
+    mode: str = "ro"
+
+
+def build(data: Path, target: Path, say: Say = lambda text: None, *, system: System | None = None) -> None:
+    """Write the raw image, of `tiny` where nothing else is asked for. Raises ramdisk.RamdiskError.
+
+    The owners of the files are kept only if root does it.
+    """
     base = ramdisk.latest("lab", data) or ramdisk.build("lab", data, say)
-    system, root = tiny.build(data, say), str(uuid.uuid4())
+    system, root = system or System(tiny.build(data, say).path), str(uuid.uuid4())
     with tempfile.TemporaryDirectory(prefix=".disk-", dir=target.parent) as folder:
         work = Path(folder)
         stage = Stage(work / "stage")
         files = fetch(TOOLS, data, say, like=base)
         stage.unpack(file for file in files if file.name.partition("_")[0] in BASE_TOOLS)
         with target.open("wb") as disk:
-            disk.truncate(ROOT_AT + (ROOT_MIB + 1) * MIB)
-        _partition(stage, target, work)
-        _put(target, ROOT_AT, _root(stage, system.path, root, work))
+            disk.truncate(ROOT_AT + (system.mib + 1) * MIB)
+        _partition(stage, target, system, work)
+        _put(target, ROOT_AT, _root(stage, system, root, work))
         _put(target, ESP_AT, _esp(stage, root, work))
         _put_core(stage, target, _core(stage, "i386-pc", [*GRUB_MODULES, "biosdisk"], root, work))
 
 
-def _partition(stage: Stage, target: Path, work: Path) -> None:
-    (work / "table").write_text(TABLE)
+def _partition(stage: Stage, target: Path, system: System, work: Path) -> None:
+    (work / "table").write_text(TABLE.format(sectors=system.mib * MIB // SECTOR))
     command = " ".join(map(quote, stage.command("sfdisk", "--quiet", str(target))))
     run(["sh", "-c", f"{command} <{quote(str(work / 'table'))}"], what="sfdisk", timeout_seconds=60)
 
 
-def _root(stage: Stage, archive: Path, identity: str, work: Path) -> Path:
+def _root(stage: Stage, system: System, identity: str, work: Path) -> Path:
     tree, made = work / "tree", work / "root"
     tree.mkdir()
     unpacker = quote(" ".join(map(quote, stage.command("zstd", "-d"))))
-    run(["sh", "-c", f"tar -x --no-same-owner -C {quote(str(tree))} -f {quote(str(archive))} -I {unpacker}"],
-        what="tar", timeout_seconds=60)  # fmt: skip
-    (tree / "boot/grub").mkdir()
-    (tree / "boot/grub/grub.cfg").write_text(MENU.format(root=identity))
+    owner = "--numeric-owner" if os.geteuid() == 0 else "--no-same-owner"
+    run(["sh", "-c", f"tar -x {owner} -C {quote(str(tree))} -f {quote(str(system.archive))} -I {unpacker}"],
+        what="tar", timeout_seconds=300)  # fmt: skip
+    (tree / "boot/grub").mkdir(exist_ok=True)
+    menu = MENU.format(root=identity, kernel=system.kernel, initrd=system.initrd, mode=system.mode)
+    (tree / "boot/grub/grub.cfg").write_text(menu)
     stage.run("mke2fs", "-q", "-t", "ext4", "-O", "^metadata_csum_seed,^orphan_file", "-E", "root_owner=0:0", "-U",
-              identity, "-L", "root", "-d", str(tree), str(made), f"{ROOT_MIB}M")  # fmt: skip
+              identity, "-L", "root", "-d", str(tree), str(made), f"{system.mib}M")  # fmt: skip
     return made
 
 
@@ -115,6 +137,6 @@ def _put_core(stage: Stage, target: Path, core: Path) -> None:
 
 
 def _put(target: Path, at: int, part: Path) -> None:
-    with target.open("r+b") as disk:
+    with target.open("r+b") as disk, part.open("rb") as source:
         disk.seek(at)
-        disk.write(part.read_bytes())
+        shutil.copyfileobj(source, disk, MIB)

@@ -1,8 +1,11 @@
 """The stream of a disk image, run by bash here against a server that breaks it; a file stands for the disk."""
 
 import hashlib
+import os
 import random
+import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -97,7 +100,8 @@ class Machine:
         samples = contract.Samples()
         for at in range(0, len(WHOLE), MIB):
             samples.take(at, WHOLE[at : at + MIB])
-        text = of_lib("take_status", "pause_of") + scripts.render("disk_image/stream.sh")
+        parts = [scripts.render(f"disk_image/{name}.sh") for name in ("place", "stream")]
+        text = "\n".join([of_lib("take_status", "pause_of"), *parts])
         lines = "\n".join(f"{at} {sha}" for at, sha in samples.kept)
         script = f"""set -Eeuo pipefail; WORK={self.folder}; LOG=$WORK/log; DISK=$WORK/disk; readonly MIB={MIB}
             LONGEST_PAUSE=60 RETRY_SECONDS=5
@@ -209,6 +213,16 @@ def test_a_disk_that_lost_what_was_written_is_found_out(machine: Machine, serve)
 def test_a_disk_that_takes_nothing_is_told(machine: Machine, serve) -> None:
     said = machine.write(serve(WHOLE), "raw", then="DISK=/dev/full; rm -f $WORK/dd; write_image")
     assert said.startswith("FAIL disk: The disk /dev/full does not take the image")
+
+
+@pytest.mark.parametrize(("path", "wanted"), [(os.environ["PATH"], MIB), ("/nowhere", 65536)])
+def test_a_pipe_is_wide_where_the_ramdisk_can_ask_for_it(path: str, wanted: int) -> None:
+    asked = "import fcntl, sys; print(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ), file=sys.stderr)"
+    ask = shlex.join([sys.executable, "-c", asked])
+    script = f"""set -Eeuo pipefail; {scripts.render("disk_image/stream.sh")}
+        {{ PATH={path}; widen_pipe; {ask}; }} | while read -r; do :; done"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, f"{wanted}\n")
 
 
 def test_the_values_of_a_script_hold_the_samples() -> None:

@@ -8,20 +8,20 @@ KERNEL = "linux-image-amd64"
 TOOLS = (
     "bash busybox ca-certificates coreutils curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
     "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted "
-    "rsync tar tgt util-linux xfsprogs zstd"
+    "perl-base rsync tar tgt util-linux xfsprogs zstd"
 ).split()
 
 # In the closure by way of maintainer scripts or documentation; nothing in the ramdisk loads them.
 NEVER_UNPACKED = (
     "adduser debconf dpkg gawk init-system-helpers initramfs-tools initramfs-tools-core klibc-utils libklibc "
-    "libconfig-general-perl libperl5.36 libsgutils2-1.46-2 linux-base mawk perl perl-base perl-modules-5.36 python3 "
+    "libconfig-general-perl libperl5.36 libsgutils2-1.46-2 linux-base mawk perl perl-modules-5.36 python3 "
     "sg3-utils systemd systemd-sysv udev ucf"
 ).split()
 
 PROGRAMS = (
     "bash blkdiscard blkid blockdev busybox curl dd dmidecode dmsetup e2fsck efibootmgr grub-install grub-mkimage "
     "grub-probe ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount "
-    "openssl parted partprobe resize2fs rsync sfdisk tar tee tgtadm tgtd tune2fs umount wipefs xfs_growfs zstd"
+    "openssl parted partprobe perl resize2fs rsync sfdisk tar tee tgtadm tgtd tune2fs umount wipefs xfs_growfs zstd"
 ).split()
 # kmod understands compressed modules and soft dependencies; busybox's applets of these names do not.
 KMOD_NAMES = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")

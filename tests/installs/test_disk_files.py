@@ -169,6 +169,42 @@ def test_what_no_machine_could_boot_from_is_refused(store, tmp_path, content, wo
     assert nothing_is_stored(store)
 
 
+DESCRIPTOR = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        DESCRIPTOR + b'RW 2048 FLAT "/etc/passwd" 0\n',
+        (DESCRIPTOR + b'RW 2048 FLAT "/etc/passwd" 0\n').ljust(4 * MIB, b"\0"),
+        b"KDMV" + struct.pack("<I", 1).ljust(4 * MIB, b"\0"),
+        b"vhdxfile".ljust(4 * MIB, b"\0"),
+        (b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe").ljust(4 * MIB, b"\0"),
+    ],
+    ids=["vmdk-descriptor", "padded-descriptor", "vmdk", "vhdx", "vdi"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_of_other_programs_are_refused_and_nothing_that_they_name_is_read(
+    store, tmp_path, monkeypatch, content, kind
+):
+    monkeypatch.setattr(qcow2, "convert", lambda *_: pytest.fail("it was converted"))
+    with pytest.raises(ImageProblem, match=r"no known kind|no whole tar archive"):
+        add_image(file_of(tmp_path, kind, disk_files.packed(content, kind)), name="disk")
+    assert nothing_is_stored(store)
+
+
+@pytest.mark.parametrize("outer", ["raw.zst", "raw.gz"])
+@pytest.mark.parametrize("inner", ["raw.zst", "raw.gz", "qcow2"])
+def test_a_packed_image_in_a_packed_image_is_not_opened(store, tmp_path, outer, inner):
+    if inner == "qcow2":
+        content = disk_files.qcow2(tmp_path / "inner.qcow2", disk_files.gpt()).read_bytes()
+    else:
+        content = disk_files.packed(bytes(8 * MIB), inner)
+    with pytest.raises(ImageProblem):
+        add_image(file_of(tmp_path, outer, disk_files.packed(content, outer)), name="disk")
+    assert nothing_is_stored(store)
+
+
 # --- hostile qcow2
 
 

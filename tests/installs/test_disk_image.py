@@ -1,19 +1,23 @@
 """The method disk-image: its plan, its way to `installed`, and what it leaves in the system on the disk."""
 
 import json
+import os
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from django.core.exceptions import ValidationError
 
 from installs import plan, scripts
 from installs.images.intake import add_image
-from installs.models import Image, Install
+from installs.models import Image, Install, SshKey
 from tests import disk_files, installing
 from tests.disk_files import MIB
 from tests.test_scripts import BONDED, bash
 
+SEED = int(os.environ.get("DODAI_SEED") or random.randrange(1 << 30))
 SIGN = "etc/ssh/sshd_config.d/00-dodai.conf"
 KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostile it\'s "odd": {key} # x'
 
@@ -78,7 +82,13 @@ def test_an_image_whose_samples_changed_gets_no_grant(machine, image, server, st
 
 
 def set_up(
-    tmp_path: Path, *, by: str = "auto", network: str = "52:54:00:00:00:01 dhcp", accounts: str = "", commands: str = ""
+    tmp_path: Path,
+    *,
+    by: str = "auto",
+    network: str = "52:54:00:00:00:01 dhcp",
+    keys: tuple[str, ...] = (KEY,),
+    accounts: str = "",
+    commands: str = "",
 ) -> Path:
     """Run the part of the script that sets the system up; returns its root."""
     root, settings = tmp_path / "root", tmp_path / "settings"
@@ -86,8 +96,9 @@ def set_up(
         scripts.render(
             "boot/granted.sh",
             settings={
-                "HOSTNAME": "node1.example.org", "AUTHORIZED_KEYS": KEY, "NETWORK": network, "TIME": 1_700_000_000,
-                "TIMEZONE": "Asia/Tokyo", "FIRST_BOOT_URL": "http://10.0.0.2:8001/first-boot/token",
+                "HOSTNAME": "node1.example.org", "AUTHORIZED_KEYS": "\n".join(keys), "NETWORK": network,
+                "TIME": 1_700_000_000, "TIMEZONE": "Asia/Tokyo",
+                "FIRST_BOOT_URL": "http://10.0.0.2:8001/first-boot/token",
                 "SIGN": "dodai-X_y-7", "ACCOUNTS": accounts, "FIRST_BOOT_COMMANDS": commands,
             },
         )
@@ -161,6 +172,38 @@ def test_its_bonds_and_vlans_are_netplans(tmp_path, cloud):
         "vlans": {"vlan210": {"id": 210, "link": "bond0", "dhcp4": True},
                   "vlan7": {"id": 7, "link": "dodai2", "addresses": ["10.7.0.5/24"]}},
     }  # fmt: skip
+
+
+def taken_in(comment: str) -> str:
+    """The key with that comment, as it is kept. Raises ValidationError."""
+    key = SshKey(name="key", public_key=f"ssh-ed25519 {'A' * 68} {comment}")
+    key.clean()
+    return key.public_key
+
+
+def test_whatever_comment_a_key_has_it_comes_out_of_the_seed_as_it_was(tmp_path, cloud):
+    luck = random.Random(SEED)
+    print(f"replay with DODAI_SEED={SEED}")
+    letters = [chr(code) for code in range(32, 0x110000) if chr(code).isprintable()]
+    nasty = [
+        "${HOME} $(id) `id`",
+        "'; id; '",
+        '" - "',
+        "# no: {yes}",
+        "%s \\n \\u0000 \\",
+        "é 鍵 😀",
+        "!!python/object:os",
+    ]
+    comments = [*nasty, *("".join(luck.choices(letters, k=40)).strip() or "x" for _ in range(40))]
+    keys = tuple(taken_in(comment) for comment in comments)
+    set_up(tmp_path, keys=keys)
+    assert seed(cloud, "user-data")["ssh_authorized_keys"] == list(keys)
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x80", "\x85", "\r", "\n", "\v", "\u2028", "\ufffe"])
+def test_a_key_with_what_a_seed_cannot_hold_is_not_taken_in(character):
+    with pytest.raises(ValidationError):
+        taken_in(f"a{character}b")
 
 
 def test_its_cards_are_set_by_their_addresses(tmp_path, cloud):

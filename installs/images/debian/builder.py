@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +49,20 @@ class Built:
 
 
 @contextmanager
-def build(data: Path, say: Say, told: Told) -> Iterator[Built]:
+def build(data: Path, say: Say, told: Told, *, also: Sequence[str] = ()) -> Iterator[Built]:
     """The image, for as long as the context lasts. Takes minutes; raises RamdiskError in plain words.
 
     `told(phase, done, total)` hears how far it is, in bytes for "fetch", else in packages. What it raises stops all.
+    `also` names packages that it holds besides the recipe's.
     """
     _require_tools()
     with _work_folder(data) as work:
         _require_room(work)
-        repository, count = _repository(data, work, say, told)
+        named = (*recipe.PACKAGES, *also)
+        repository, count = _repository(named, data, work, say, told)
         say("installing the packages into a tree of their own")
         told("install", 0, count)
-        yield _tree(repository, work, count=count, told=told)
+        yield _tree(repository, work, named=named, count=count, told=told)
 
 
 def missing() -> list[str]:
@@ -107,9 +109,9 @@ def _require_room(work: Path) -> None:
         )
 
 
-def _repository(data: Path, work: Path, say: Say, told: Told) -> tuple[Path, int]:
+def _repository(named: Sequence[str], data: Path, work: Path, say: Say, told: Told) -> tuple[Path, int]:
     """A folder with all packages and an index: what apt fetched and whose signatures it has checked; their number."""
-    wanted = (ESSENTIAL, *recipe.PACKAGES)
+    wanted = (ESSENTIAL, *named)
     with apt_lock(data, say):
         apt = PrivateApt(data, debian_sources(recipe.RELEASE), say=say)
         apt.freshen()
@@ -163,12 +165,12 @@ def _held_bytes(archives: Path, package: Package) -> int:
     return 0
 
 
-def _tree(repository: Path, work: Path, *, count: int, told: Told) -> Built:
+def _tree(repository: Path, work: Path, *, count: int, told: Told, named: Sequence[str] = recipe.PACKAGES) -> Built:
     target = work / "debian.tar.zst"
     command = [
         "mmdebstrap", *_mode(), "--variant=apt", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--verbose",
         "--format=tar", "--architectures=amd64",
-        f"--include={','.join(recipe.PACKAGES)}", *_hooks(repository), recipe.RELEASE, "-",
+        f"--include={','.join(named)}", *_hooks(repository), recipe.RELEASE, "-",
         f"deb [trusted=yes] copy:{repository} ./",
     ]  # fmt: skip
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
