@@ -220,7 +220,7 @@ def test_a_pipe_is_wide_where_the_ramdisk_can_ask_for_it(path: str, wanted: int)
     asked = "import fcntl, sys; print(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ), file=sys.stderr)"
     ask = shlex.join([sys.executable, "-c", asked])
     script = f"""set -Eeuo pipefail; {scripts.render("disk_image/stream.sh")}
-        {{ PATH={path}; widen_pipe; {ask}; }} | while read -r; do :; done"""
+        {{ PATH={path}; widen_pipes 1; {ask}; }} | while read -r; do :; done"""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, f"{wanted}\n")
 

@@ -7,7 +7,7 @@ write_image() {
     rm -f "$WORK/for-digest"
     mkfifo "$WORK/for-digest"
     openssl dgst -sha256 -r <"$WORK/for-digest" >"$WORK/digest" &
-    { widen_pipe; download; } | { widen_pipe; with_digest; } | { widen_pipe; unpack; } | put_on_disk ||
+    { widen_pipes 1; download; } | with_digest | { widen_pipes 1; unpack; } | put_on_disk ||
         codes=("${PIPESTATUS[@]}")
     wait "$!" || true
     [[ ! -s $WORK/failure ]] || leave_unbootable
@@ -17,17 +17,17 @@ unpacked. The disk cannot boot."; }
     check_digest
 }
 
-# The pipe that standard output is holds a MiB from now on, if the kernel lets it: with its 64 KiB each of these programs
-# would wait for the next one all the time, and the disk for them, which takes up to half as long again.
-widen_pipe() {
-    perl -e 'fcntl(STDOUT, 1031, 1 << 20)' 2>/dev/null || true # F_SETPIPE_SZ; nothing else here can ask for it
+# widen_pipes DESCRIPTOR...: these pipes hold a MiB from now on, if the kernel lets them: with 64 KiB each of the programs
+# would wait for the next one all the time, and take up to twice as long. 1031 is F_SETPIPE_SZ, which only perl can ask for.
+widen_pipes() {
+    perl -e 'for (@ARGV) { open(PIPE, ">&=$_") and fcntl(PIPE, 1031, 1 << 20) }' "$@" 2>/dev/null || true
 }
 
 # Passes on what comes, to the one who digests it, too. The pipe to him is open all the while: he would take its end for
 # the end of the image.
 with_digest() {
     exec 3>"$WORK/for-digest"
-    widen_pipe >&3
+    widen_pipes 1 3
     tee "$WORK/for-digest"
 }
 
