@@ -63,18 +63,28 @@ def test_no_page_of_the_admin_speaks_english(japanese):
 @pytest.mark.parametrize(
     ("page", "values"),
     [
-        ("installs_sshkey", {"name": "x", "public_key": "鍵"}),
-        ("installs_sshkey", {"name": "x", "public_key": f"{KEY}\n{KEY}"}),
+        ("installs_sshkey", {"name": "x", "account": "root", "public_key": "鍵"}),
+        ("installs_sshkey", {"name": "x", "account": "root", "public_key": f"{KEY}\n{KEY}"}),
         ("machines_cluster", {"name": "web", "colour": "red"}),
         ("machines_vlan", {"vid": "9999", "name": "x"}),
         ("machines_machinetype", {"name": "y", "boot_order": "disk", "local_boot": "auto", "kernel_args": "a;b"}),
         ("machines_machine", {"name": "Bad Name", "uuid": "none"}),
-        ("machines_machine", {"interfaces-TOTAL_FORMS": "1", "interfaces-0-mac": "01:00:5e:00:00:01"}),
-        ("machines_machine", {"interfaces-TOTAL_FORMS": "1", "interfaces-0-mac": "mac"}),
+        (
+            "machines_machine",
+            {"interfaces-TOTAL_FORMS": "1", "interfaces-0-role": "service", "interfaces-0-mac": "01:00:5e:00:00:01"},
+        ),
+        (
+            "machines_machine",
+            {"interfaces-TOTAL_FORMS": "1", "interfaces-0-role": "service", "interfaces-0-mac": "mac"},
+        ),
     ],
 )
 def test_what_the_admin_refuses_is_said_in_japanese(japanese, page, values):
-    forms = {f"{part}-{count}_FORMS": "0" for part in ("bmc", "interfaces", "disks") for count in ("TOTAL", "INITIAL")}
+    forms = {
+        f"{part}-{count}_FORMS": "0"
+        for part in ("bmc", "interfaces", "links", "disks")
+        for count in ("TOTAL", "INITIAL")
+    }
     answer = japanese.post(reverse(f"admin:{page}_add"), forms | values)
     assert answer.status_code == 200, "refused"
     assert "errorlist" in answer.content.decode()

@@ -29,6 +29,7 @@ def form_of(machine: Machine, **changes: str) -> dict[str, str]:
         "bmc-0-driver": bmc.driver, "bmc-0-host": bmc.host, "bmc-0-port": "623", "bmc-0-username": bmc.username,
         "interfaces-TOTAL_FORMS": "1", "interfaces-INITIAL_FORMS": "1", "interfaces-0-id": card.pk,
         "interfaces-0-machine": machine.pk, "interfaces-0-mac": card.mac, "interfaces-0-is_pxe": "on",
+        "interfaces-0-role": "service", "links-TOTAL_FORMS": "0", "links-INITIAL_FORMS": "0",
         "disks-TOTAL_FORMS": "1", "disks-INITIAL_FORMS": "1", "disks-0-id": disk.pk, "disks-0-machine": machine.pk,
         "disks-0-serial": disk.serial, "disks-0-size_bytes": disk.size_bytes, "disks-0-is_root": "on",
     } | changes  # fmt: skip
