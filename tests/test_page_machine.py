@@ -41,6 +41,16 @@ def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
     assert "Nobody entered where its cable goes" in shown(operator)
 
 
+def test_bonds_and_vlans_stand_beside_the_cards(operator, machine):
+    machine.interfaces.update(bond="bond0")
+    machine.links.create(kind="bond", name="bond0", mode="802.3ad", address="10.0.0.5/24")
+    machine.links.create(kind="vlan", name="vlan210", vid=210, over="bond0")
+    said = shown(operator)
+    assert "part of bond0" in said
+    assert "bond0 Bond All, agreed with the switch (802.3ad) · 10.0.0.5/24" in said
+    assert "vlan210 VLAN VLAN 210 over bond0 · no address" in said
+
+
 def test_setting_aside_and_taking_back(operator, machine):
     until = (now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
     said = text_of(operator.post("/machines/node1/set-aside/", {"why": "fan 3", "until": until}, follow=True))

@@ -75,7 +75,8 @@ def by_admin(values: dict[str, str]) -> str:
         "name": NEW, "site": installing.main_site().pk, "serial": values["serial"], "uuid": values["uuid"],
         "bmc-TOTAL_FORMS": "1", "bmc-INITIAL_FORMS": "0", "bmc-0-driver": "ipmi", "bmc-0-host": values["host"],
         "bmc-0-port": "623", "interfaces-TOTAL_FORMS": "1", "interfaces-INITIAL_FORMS": "0",
-        "interfaces-0-mac": values["mac"], "interfaces-0-role": "service", "disks-TOTAL_FORMS": "0", "disks-INITIAL_FORMS": "0",
+        "interfaces-0-mac": values["mac"], "interfaces-0-role": "service",
+        "disks-TOTAL_FORMS": "0", "disks-INITIAL_FORMS": "0",
         "links-TOTAL_FORMS": "0", "links-INITIAL_FORMS": "0",
     }  # fmt: skip
     response = client.post(reverse("admin:machines_machine_add"), form)
