@@ -62,11 +62,11 @@ STAGES = (
     Stage("layers", ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")),
     Stage("checks", ("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
-    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1500),
+    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1800),
     Stage(
-        "tests on PostgreSQL", _pytest("--only-database"), 1500, is_quick=False, is_beside=True, environment=on_postgres
+        "tests on PostgreSQL", _pytest("--only-database"), 1800, is_quick=False, is_beside=True, environment=on_postgres
     ),
-    Stage("lab", _pytest("-m", "lab"), 2400, is_quick=False),
+    Stage("lab", _pytest("-m", "lab"), 2200, is_quick=False),
     Stage("browser", _pytest("-m", "browser"), 780, is_quick=False),
 )
 
