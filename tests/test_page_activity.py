@@ -80,7 +80,7 @@ def re_was(client) -> str:
 def test_what_belongs_to_no_machine_is_named(admin):
     admin.post("/admin/machines/vlan/add/", {"vid": "30", "name": "storage"})
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBbZ0YhVYq3iJxyxmMTq1H5rJ5yq3m6cB7Jx9o0aAbCd ada"
-    admin.post("/admin/installs/sshkey/add/", {"name": "ada", "public_key": key})
+    admin.post("/admin/installs/sshkey/add/", {"name": "ada", "account": "root", "public_key": key})
     found = deeds_of(admin)
     assert "admin | VLAN storage: entered into the inventory | – | Inventory" in found
     assert "admin | added SSH key ada | – | Users and settings" in found
