@@ -44,7 +44,7 @@ def test_from_the_button_to_done_on_a_phone(opened, axe):
     expect(page.locator(".checklist strong")).to_have_text("only")
     shot(page, "plan-phone")
     install = begin(page)
-    page.get_by_role("link", name="Checklist").click()
+    page.get_by_role("alert").get_by_role("link", name="Checklist").click()
     page.wait_for_url("**/task/")
     expect(page.locator("#state-title")).to_have_text("Somebody is needed here")
     expect(page.locator("main")).to_contain_text("R7, unit 12")
