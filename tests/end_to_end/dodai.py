@@ -294,4 +294,5 @@ def wait_until(found: Callable[[], Any], *, seconds: float, what: str, story: Ca
 
 def _environment(data: Path | None = None) -> dict[str, str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("DODAI_", "DJANGO_"))}
-    return plain | ({"DODAI_DATA": str(data)} if data else {})
+    kept = {name: value for name, value in os.environ.items() if name == "DODAI_LAB_PROCESSORS"}
+    return plain | kept | ({"DODAI_DATA": str(data)} if data else {})
