@@ -1,8 +1,8 @@
 """Debian 13's own installer, unattended, from an ISO image that Dodai serves as a mirror.
 
 Asked for by DODAI_TEST_INSTALLER=partition (six minutes where processors are emulated), or =whole, to the first boot
-of the installed system (more than a quarter of an hour; with DODAI_LAB_PROCESSORS=1, as Debian 13's kernel does not bear
-two emulated processors).
+of the installed system (more than a quarter of an hour; with DODAI_LAB_PROCESSORS=1, as Debian 13's kernel does not
+bear two emulated processors).
 """
 
 import json
