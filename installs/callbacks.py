@@ -4,11 +4,13 @@ No session, no cookie, no page. A valid token gets 200, an ended attempt 410, ev
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -29,7 +31,10 @@ View = Callable[..., HttpResponse]
 
 
 def for_machines(view: View) -> View:
-    """What these views share: no CSRF (no cookies), capped bodies, and 503 with a time while the database is away."""
+    """What these views share: no CSRF (no cookies), capped bodies, and 503 with a time while the database is away.
+
+    A view that raises BadRequest answers 400.
+    """
 
     @csrf_exempt
     @wraps(view)
@@ -42,12 +47,23 @@ def for_machines(view: View) -> View:
             return text(f"at most {BODY_LIMIT_BYTES} bytes, please\n", 413)
         try:
             return view(request, *args, **kwargs)
+        except BadRequest as problem:
+            return text(f"{problem}\n", 400)
         except DatabaseError:
             response = text("the database is away, ask again\n", 503)
             response["Retry-After"] = "5"
             return response
 
     return guarded
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What a machine sent is read within. Raises BadRequest for what cannot be read."""
+    try:
+        yield
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest(f"{type(exc).__name__}: {str(exc)[:200]}") from exc
 
 
 def text(body: str, status: int = 200) -> HttpResponse:
@@ -118,12 +134,10 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
     claimed = _installer(request)
     if claimed is None:
         return not_found()
-    try:
+    with _reading():
         raw = facts.load(request.body)
         found = facts.parse(raw)
         disk = facts.parse_disk(raw.get("disk"))
-    except (ValueError, RecursionError) as exc:
-        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
     return _settings_of(claimed, grant.ask(claimed, found, disk))
 
 
@@ -144,10 +158,8 @@ def ask_answers(request: HttpRequest) -> HttpResponse:
     claimed = _installer(request)
     if claimed is None:
         return not_found()
-    try:
+    with _reading():
         found = facts.parse(facts.load(request.body))
-    except (ValueError, RecursionError) as exc:
-        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
     match answering.ask(claimed, found):
         case grant.Over():
             return _answer("ended")
@@ -165,10 +177,8 @@ def ask_settings(request: HttpRequest) -> HttpResponse:
     claimed = _installer(request)
     if claimed is None:
         return not_found()
-    try:
+    with _reading():
         found = facts.parse(facts.load(request.body))
-    except (ValueError, RecursionError) as exc:
-        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
     return _settings_of(claimed, staying.ask_settings(claimed, found))
 
 
@@ -178,10 +188,8 @@ def ask_export(request: HttpRequest) -> HttpResponse:
     claimed = _installer(request)
     if claimed is None:
         return not_found()
-    try:
+    with _reading():
         said = facts.load(request.body or b"{}")
-    except (ValueError, RecursionError) as exc:
-        return text(f"{type(exc).__name__}: {str(exc)[:200]}\n", 400)
     if not isinstance(said, dict):
         return text("an object, please\n", 400)
     if not exporting.exports_disks(claimed.install):
