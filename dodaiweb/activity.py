@@ -18,16 +18,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from dodaiweb import deeds
 from dodaiweb.stored_words import told
 from installs.lifecycle import State as InstallState
-from installs.models import Event, Image, ImageImport, Install, WaveEvent
+from installs.models import Allocation, Event, Image, ImageImport, Install, WaveEvent
+from installs.operation_words import asked_words
 from installs.waves.words import EVENTS as WAVE_EVENTS
 from installs.words import event_words
 from machines.history import words_of
-from machines.models import Checkup, Machine, PowerCommand, Sighting
+from machines.models import Checkup, Machine, PortMove, PowerCommand, Sighting
 from machines.models.history import HISTORIES
 
 ROWS_A_PAGE = 60
 KINDS = {
-    "installs": gettext_lazy("Installs"), "power": gettext_lazy("Power"), "inventory": gettext_lazy("Inventory"),
+    "installs": gettext_lazy("Installs"), "power": gettext_lazy("Power"), "ports": gettext_lazy("Switch ports"),
+    "inventory": gettext_lazy("Inventory"),
     "images": gettext_lazy("Images"), "checkups": gettext_lazy("Check-ups"),
     "admin": gettext_lazy("Users and settings"), "logins": gettext_lazy("Logins"),
 }  # fmt: skip
@@ -94,7 +96,8 @@ Source = Callable[[Question, int], Iterable[Entry]]
 
 def _sources(question: Question) -> list[Source]:
     sources: dict[str, list[Source]] = {
-        "installs": [_installs, _cancels, _waves], "power": [_power],
+        "installs": [_installs, _cancels, _waves, _allocations], "power": [_power],
+        "ports": [_port_moves, _ports_by_hand],
         "inventory": [_inventory, _logged("inventory", _of(Sighting))], "checkups": [_checkups],
         "images": [_imports, _cancelled_imports, _logged("images", _of(Image))],
         "admin": [_logged("admin", ~_of(*HISTORIES, Image, Sighting))],
@@ -107,9 +110,7 @@ def _sources(question: Question) -> list[Source]:
 def _installs(question: Question, limit: int) -> Iterable[Entry]:
     rows = _limited(Install.objects.order_by("-pk"), question, "queued_at", "requested_by", "machine__name")
     for install in rows.select_related("machine", "image").defer("plan", "error_detail")[:limit]:
-        words = _("asked for an inspection")
-        if install.image:
-            words = _("asked to install %(image)s") % {"image": install.image.name}
+        words = asked_words(install)
         if install.fallback:
             words = _("%(words)s, a fallback after #%(number)s") % {"words": words, "number": install.retry_of_id}
         elif install.retry_of_id:
@@ -141,6 +142,16 @@ def _waves(question: Question, limit: int) -> Iterable[Entry]:
         yield Entry(event.at, event.by, "installs", words, link=reverse("wave", args=[event.wave_id]))
 
 
+def _allocations(question: Question, limit: int) -> Iterable[Entry]:
+    if question.machine:
+        return
+    rows = _limited(Allocation.objects.order_by("-pk"), question, "created_at", "requested_by", "")
+    for made in rows.select_related("type", "image", "cluster")[:limit]:
+        values = {"count": made.count, "type": made.type, "image": made.image.name, "cluster": made.cluster}
+        words = _("asked for %(count)s of %(type)s with %(image)s into %(cluster)s") % values
+        yield Entry(made.created_at, made.requested_by, "installs", words, link=reverse("allocation", args=[made.pk]))
+
+
 def _power(question: Question, limit: int) -> Iterable[Entry]:
     rows = _limited(PowerCommand.objects.order_by("-pk"), question, "asked_at", "asked_by", "machine__name")
     for command in rows.select_related("machine")[:limit]:
@@ -149,6 +160,37 @@ def _power(question: Question, limit: int) -> Iterable[Entry]:
         if failed:
             words = _("%(words)s, which failed: %(why)s") % {"words": words, "why": told(command.message)}
         yield Entry(command.asked_at, command.asked_by, "power", words, command.machine.name, is_bad=failed)
+
+
+def _port_moves(question: Question, limit: int) -> Iterable[Entry]:
+    """What was asked of switches, and of the people who move ports by hand."""
+    rows = _limited(PortMove.objects.order_by("-pk"), question, "asked_at", "asked_by", "interface__machine__name")
+    for move in rows.select_related("switch", "interface__machine")[:limit]:
+        failed = move.state in (PortMove.State.PUT_BACK, PortMove.State.FAILED, PortMove.State.ASTRAY)
+        words = _("asked to move %(place)s: %(state)s") % {"place": _place(move), "state": move.get_state_display()}
+        yield Entry(move.asked_at, move.asked_by, "ports", words, _moved(move), is_bad=failed)
+
+
+def _ports_by_hand(question: Question, limit: int) -> Iterable[Entry]:
+    """What people said of ports that they were asked to move."""
+    rows = PortMove.objects.exclude(ended_by="").exclude(ended_at=None).order_by("-ended_at")
+    rows = _limited(rows, question, "ended_at", "ended_by", "interface__machine__name")
+    for move in rows.select_related("switch", "interface__machine")[:limit]:
+        failed = move.state == PortMove.State.FAILED
+        said = _("cannot move %(place)s: %(why)s") if failed else _("moved %(place)s by hand")
+        words = said % {"place": _place(move), "why": move.problem}
+        yield Entry(move.ended_at, move.ended_by, "ports", words, _moved(move), is_bad=failed)
+
+
+def _place(move: PortMove) -> str:
+    values = {"port": move.port, "switch": move.switch, "vlan": move.vlan}
+    if move.vlan is None:
+        return _("port %(port)s of %(switch)s out of every VLAN") % values
+    return _("port %(port)s of %(switch)s into VLAN %(vlan)s") % values
+
+
+def _moved(move: PortMove) -> str:
+    return move.interface.machine.name if move.interface else ""
 
 
 def _inventory(question: Question, limit: int) -> Iterable[Entry]:

@@ -1,7 +1,7 @@
 """The secrets of one Dodai: kept in files beside the database, never in it.
 
-`secret_key` signs sessions, `field_key` encrypts BMC passwords (AES-256-GCM) and derives nothing else.
-Both are made only while no database exists yet; later a missing key stops the start, because a new one
+`secret_key` signs sessions and records of erased disks, `field_key` encrypts BMC passwords (AES-256-GCM) and derives
+nothing else. Both are made only while no database exists yet; later a missing key stops the start, because a new one
 could read nothing that the old one wrote.
 
 While the field key is replaced (dodaiweb/rotation.py) there are two of them. Only `field_key` writes. What is stored
@@ -9,6 +9,7 @@ names its key, so that each process finds the right one, and looks for the files
 """
 
 import hashlib
+import hmac
 import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dodaiweb import durable
@@ -103,6 +105,12 @@ def decrypt(sealed: str, *, purpose: str) -> str:
     except ValueError:
         pass
     raise KeyProblem("a stored secret does not open with keys/field_key: put the right key file back.")
+
+
+def signing_key(purpose: str) -> Ed25519PrivateKey:
+    """One that only this Dodai has, of its secret key. Anybody can check what it signed by its public half."""
+    seed = hmac.digest(read(_data(), "secret_key").encode(), f"dodai.signing.{purpose}".encode(), "sha256")
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def prefix() -> str:

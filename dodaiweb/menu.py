@@ -37,12 +37,15 @@ MENU = (
         Entry("machines", "server-2", _("Machines"), count="machines"),
         Entry("installs", "rocket", _("Installs"), count="running", look="busy"),
         Entry("waves", "stack-2", _("Waves")),
+        Entry("allocations", "user", _("Allocations")),
+        Entry("pool", "bolt", _("Pool")),
     )),
     Section(_("Inventory"), (
         Entry("images", "disc", _("Images")),
         Entry("methods", "list-details", _("Methods")),
         Entry("clusters", "stack-2", _("Clusters"), "machines.view_cluster"),
         Entry("vlans", "topology-star-3", _("VLANs"), "machines.view_vlan"),
+        Entry("cabling", "plug-connected", _("Cabling")),
         Entry("sightings", "eye", _("Sightings"), "machines.view_sighting"),
         Entry("inventory_import", "download", pgettext_lazy("menu", "Import"), "machines.add_machine"),
     )),
@@ -56,7 +59,8 @@ MENU = (
     )),
 )  # fmt: skip
 SECTIONS = {
-    "plan": "machines", "task": "installs", "plan_many": "machines", "many": "machines", "adopt": "connect",
+    "plan": "machines", "task": "installs", "plan_many": "machines", "many": "machines",
+    "enter_sighting": "connect", "adopt": "machines",
     "inventory": "inventory_import",
 }  # fmt: skip
 """URLs whose entry cannot be told from their name."""

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from dodaiweb import formats
 from dodaiweb.menu import url_if
 from dodaiweb.stored_words import told
+from installs.operation_words import failed_words, going_on_words, subject
 
 DRAWING = re.compile(r"<path[^>]*>")
 
@@ -37,7 +38,7 @@ def environment(**options: Any) -> Environment:
     env.filters.update(
         bytes=formats.size, duration=formats.duration, ago=ago, localtime=localtime, clock=formats.clock,
         elapsed=elapsed, intcomma=grouped, number_word=formats.number_word, speed=formats.speed,
-        told=told,
+        told=told, subject=subject, failed_as=failed_words, going_on=going_on_words,
     )  # fmt: skip
     return env
 

@@ -24,11 +24,11 @@ from django.db.models import Model, Q, QuerySet
 from dodaiweb import keys
 from installs.images.metadata import PURPOSE as IMAGE_PURPOSE
 from installs.methods.installer.answers import PURPOSE as ANSWERS_PURPOSE
-from installs.models import Image, ImageImport, Install, NoticeTarget
+from installs.models import MACHINE_KEY_PURPOSE, Image, ImageImport, Install, MachineKey, NoticeTarget
 from installs.models.images import URL_PURPOSE
 from installs.models.notices import SECRET_PURPOSE
 from machines import key_proof
-from machines.models import Bmc, Credentials, InventoryUpload
+from machines.models import SWITCH_SECRETS_PURPOSE, Bmc, Credentials, InventoryUpload, Switch
 from machines.models.bmc import BMC_PASSWORD_PURPOSE
 from machines.models.upload import PURPOSE as UPLOAD_PURPOSE
 
@@ -68,11 +68,13 @@ class Column:
 COLUMNS = (
     Column(Credentials, "password_sealed", BMC_PASSWORD_PURPOSE),
     Column(Bmc, "password_sealed", BMC_PASSWORD_PURPOSE),
+    Column(Switch, "secrets_sealed", SWITCH_SECRETS_PURPOSE),
     Column(NoticeTarget, "secret_sealed", SECRET_PURPOSE),
     Column(ImageImport, "location", URL_PURPOSE, Q(source=ImageImport.Source.URL)),
     Column(InventoryUpload, "sealed", UPLOAD_PURPOSE),
     Column(Image, "secrets_sealed", IMAGE_PURPOSE),
     Column(Install, "answers_sealed", ANSWERS_PURPOSE),
+    Column(MachineKey, "private_sealed", MACHINE_KEY_PURPOSE),
 )
 
 

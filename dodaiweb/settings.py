@@ -1,6 +1,7 @@
 """Settings come from the environment, DODAI_ prefixed, each with a safe default (docs/operations.md)."""
 
 import os
+import shlex
 import sys
 from ipaddress import ip_network
 from pathlib import Path
@@ -210,6 +211,11 @@ INSTALL_METHODS = [
     "installs.methods.installer.Autoinstall",
     "installs.methods.manual.Manual",
     "installs.methods.inspect.Inspect",
+    "installs.methods.operations.HandOver",
+    "installs.methods.operations.Move",
+    "installs.methods.operations.Release",
+    "installs.methods.operations.UndoRelease",
+    "installs.methods.erase.Erase",
     *os.environ.get("DODAI_INSTALL_METHODS", "").replace(",", " ").split(),
 ]
 
@@ -222,7 +228,14 @@ ISCSI_COPIES = _count("DODAI_ISCSI_COPIES", 2)  # disks that are written by iSCS
 # Other computers that Dodai runs on, by name, address, MAC, serial number or UUID: nothing is ever installed on them.
 OWN_HOSTS = [word for word in os.environ.get("DODAI_OWN_HOSTS", "").replace(",", " ").split() if word]
 
-LOGINS_KEPT_DAYS = _count("DODAI_LOGINS_KEPT_DAYS", 365)  # who logged in, and who failed to
+UNDO_MINUTES = _count("DODAI_UNDO_MINUTES", 60)  # for so long a release can be undone: its disks are kept
+
+# Who is asked before a machine is released (docs/pool.md): a program, a webhook, both.
+RELEASE_HOOK = shlex.split(os.environ.get("DODAI_RELEASE_HOOK", ""))
+RELEASE_URL = os.environ.get("DODAI_RELEASE_URL", "")
+RELEASE_SECRET = os.environ.get("DODAI_RELEASE_SECRET", "")  # signs what is posted
+
+LOGINS_KEPT_DAYS = _count("DODAI_LOGINS_KEPT_DAYS", 365)  # who logged in, and who failed to; how ports were moved
 NOTICES_KEPT_DAYS = _count("DODAI_NOTICES_KEPT_DAYS", 90)  # delivered ones; the watchdog takes older ones away
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20

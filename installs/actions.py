@@ -1,9 +1,11 @@
 """What can be done with installs. Called by pages, commands and jobs alike."""
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from installs import caps, creating, digests, ending, plan
+from installs import again, caps, creating, digests, ending, plan
 from installs.lifecycle import ENDED, State
 from installs.models import Image, Install, WaveMachine
 from installs.plan import Plan
@@ -24,16 +26,19 @@ def start_install(
     approved: str | None = None,
     retry_of: Install | None = None,
     of_wave: WaveMachine | None = None,
+    for_pool: bool = False,
+    is_capped: bool = True,
 ) -> Install:
     """Queue an install. `approved` is the digest of the plan that was shown; without it the present one counts.
 
     Raises Refused when something stands in the way, the plan is no longer the one that was approved, or `by` has
-    begun as many as their caps allow. `of_wave`, whose wave the caller has locked, lifts the caps.
+    begun as many as their caps allow. `of_wave`, whose wave the caller has locked, lifts the caps, as does
+    `is_capped`. `for_pool`: the machine then waits for an owner.
     """
     with transaction.atomic():
         install = _start(
-            machine, lambda fresh: plan.for_install(fresh, _locked(image)), by=by, approved=approved, retry_of=retry_of,
-            is_capped=of_wave is None,
+            machine, lambda fresh: _plan(fresh, image, for_pool=for_pool), by=by, approved=approved, retry_of=retry_of,
+            is_capped=is_capped and of_wave is None, for_pool=for_pool,
         )  # fmt: skip
         if of_wave is not None:
             of_wave.install = install
@@ -43,7 +48,15 @@ def start_install(
 
 def start_inspection(machine: Machine, *, by: str) -> Install:
     """Queue a look at a machine from inside, which writes nothing. Raises Refused."""
-    return _start(machine, plan.for_inspection, by=by, approved=None, retry_of=None, is_capped=False)
+    return start_operation(machine, "inspect", by=by)
+
+
+def start_operation(machine: Machine, slug: str, told: dict[str, Any] | None = None, *, by: str) -> Install:
+    """Queue what a method does that puts no image on a machine, told values of JSON. Raises Refused."""
+    return _start(
+        machine, lambda fresh: plan.for_operation(fresh, slug, told or {}), by=by, approved=None, retry_of=None,
+        is_capped=False,
+    )  # fmt: skip
 
 
 def retry(install: Install, *, by: str) -> Install:
@@ -55,12 +68,14 @@ def retry(install: Install, *, by: str) -> Install:
         words = _("%(install)s is %(state)s: only what failed or was cancelled can be tried again")
         raise Refused(words % {"install": install, "state": _state(install)})
     if install.image is None:
-        return start_inspection(install.machine, by=by)
+        return _operate_again(install, by=by)
     made, approved = plan.for_install(install.machine, install.image), creating.first_of(install).plan
     if any(made.frozen.get(part) != approved.get(part) for part in WHAT_WAS_APPROVED):
         words = _("%(name)s: disk, image or layout changed since that attempt: look at the new plan")
         raise Refused(words % {"name": install.machine.name})
-    return start_install(install.machine, install.image, by=by, approved=made.digest, retry_of=install)
+    return start_install(
+        install.machine, install.image, by=by, approved=made.digest, retry_of=install, for_pool=install.is_for_pool
+    )
 
 
 def cancel(install: Install, *, by: str) -> None:
@@ -71,11 +86,27 @@ def cancel(install: Install, *, by: str) -> None:
         raise Refused(words % {"install": install, "name": install.machine.name, "state": _state(install)})
 
 
+def _operate_again(install: Install, *, by: str) -> Install:
+    with transaction.atomic():
+        Machine.objects.select_for_update(of=("self",), no_key=True).get(pk=install.machine_id)
+        if why := again.why_not(install):
+            raise Refused(why)
+        return start_operation(install.machine, install.method, install.plan.get("told"), by=by)
+
+
+def _plan(machine: Machine, image: Image, *, for_pool: bool) -> Plan:
+    """Who takes one from the pool has not decided about the data of others: a person who types its name has."""
+    made = plan.for_install(machine, _locked(image))
+    if for_pool and machine.unerased:
+        made.problems.append(plan.unerased_words(machine))
+    return made
+
+
 def _state(install: Install) -> str:
     return str(State(install.state).label).lower()
 
 
-def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:  # type: ignore[no-untyped-def]
+def _start(machine, make_plan, *, by, approved, retry_of, is_capped, for_pool=False) -> Install:  # type: ignore[no-untyped-def]
     try:
         with transaction.atomic():
             # no_key: many starts at once and the foreign keys of the one that wins would else wait for each other.
@@ -88,7 +119,7 @@ def _start(machine, make_plan, *, by, approved, retry_of, is_capped) -> Install:
                 raise Refused(words % {"name": fresh.name, "what": ", ".join(facts)})
             if is_capped:
                 caps.take_one(by)
-            install = creating.create(made, by=by, retry_of=retry_of)
+            install = creating.create(made, by=by, retry_of=retry_of, for_pool=for_pool)
     except caps.OverCap as exc:
         raise Refused(str(exc)) from exc
     except IntegrityError as exc:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
 
+from installs import again
 from installs.advice import Advice, advice_for
 from installs.models import Install
 
@@ -26,6 +27,10 @@ CAUSES = {
     "no-operator": _("no operator did it in time"),
     "own-host": _("Dodai itself runs there"),
     "plan": _("changed after its plan was approved"),
+    "port": _("a switch port was not moved"),
+    "wrong-host": _("somebody else answered"),
+    "site-refused": _("the site refused"),
+    "hand-over": _("not handed over"),
     "power": _("could not be switched on or off"),
     "power-lost": _("went off by itself"),
     "protected": _("protected meanwhile"),
@@ -46,14 +51,24 @@ class Group:
     """Installs that failed alike, the newest first. Practice servers stand apart."""
 
     cause: str
-    is_inspection: bool
+    operation: str
+    """Its slug, "" for installs."""
     is_practice: bool
     installs: Sequence[Install]
 
     @property
     def key(self) -> str:
         """Of this line on the page."""
-        return "-".join([self.cause, "inspect" * self.is_inspection, "practice" * self.is_practice]).strip("-")
+        return "-".join([self.cause, self.operation, "practice" * self.is_practice]).strip("-")
+
+    @property
+    def is_inspection(self) -> bool:
+        return self.operation == "inspect"
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        """By a click. The last attempts of their machines are what fails here."""
+        return self.operation not in again.ANEW
 
     @property
     def machine_ids(self) -> str:
@@ -74,8 +89,9 @@ class Group:
 
 def grouped(failed: Iterable[Install]) -> list[Group]:
     """The most machines first, then what failed last. No query, if machine and site are loaded."""
-    groups: dict[tuple[str, bool, bool], list[Install]] = {}
+    groups: dict[tuple[str, str, bool], list[Install]] = {}
     for install in failed:
-        groups.setdefault((install.cause, install.is_inspection, install.machine.is_practice), []).append(install)
+        operation = "" if install.image_id else install.method
+        groups.setdefault((install.cause, operation, install.machine.is_practice), []).append(install)
     made = [Group(*key, installs=members) for key, members in groups.items()]
     return sorted(made, key=lambda group: (group.is_practice, -len(group.installs), -group.newest.pk))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from installs import digests, plan, ways
+from installs.erasing import planned
 from installs.layout import layout_of
 from installs.models import Image, Install
 
@@ -25,6 +26,8 @@ def _present(install: Install) -> dict[str, Any]:
         "attempt": {"id": install.pk, "machine": machine.name, "serial": machine.serial},
         "identity": plan.identity_of(machine),
     }
+    if "disks" in install.plan:
+        found["disks"] = planned.disks_of(machine)
     if image and install.image:
         chosen = machine.disks.filter(is_root=True) if ways.write_disks(install.image) else []
         roots = [plan.disk_facts(disk) for disk in chosen]

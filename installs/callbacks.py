@@ -17,7 +17,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from dodaiweb import hello
 from installs import answering, boot, flow, grant, machine_words, scripts, staying, tokens
+from installs.handover import host_keys
 from installs.iscsi import exporting
+from installs.methods import METHODS
 from installs.methods.base import BootKernel
 from installs.models import Boot, Install
 from installs.settings_document import shell_settings
@@ -137,7 +139,7 @@ def ask_grant(request: HttpRequest) -> HttpResponse:
     with _reading():
         raw = facts.load(request.body)
         found = facts.parse(raw)
-        disk = facts.parse_disk(raw.get("disk"))
+        disk = None if METHODS[claimed.install.method].writes_all_disks else facts.parse_disk(raw.get("disk"))
     return _settings_of(claimed, grant.ask(claimed, found, disk))
 
 
@@ -149,6 +151,8 @@ def _settings_of(boot: Boot, decided: grant.Granted | grant.Refused | grant.Over
             return text(scripts.render("boot/refused.sh", reason=reason))
         case grant.Granted(first_boot_token):
             install = Install.objects.select_related("machine").get(pk=boot.install_id)
+            if not first_boot_token:
+                return text(scripts.render("boot/granted.sh", settings={}))
             return text(shell_settings(install, first_boot_token))
 
 
@@ -204,6 +208,7 @@ def first_boot(request: HttpRequest, token: str) -> HttpResponse:
     install = Install.objects.filter(first_boot_hash=tokens.digest(token)).first() if may_be else None
     if install is None:
         return not_found()
+    host_keys.record(install, host_keys.said_in(request.POST))
     code = request.POST.get("commands", "")
     said = {"commands": int(code)} if EXIT_CODE.fullmatch(code) else {}
     return _answer(flow.receive(install.pk, "installed", data=said, address=request.META.get("REMOTE_ADDR")))

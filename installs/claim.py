@@ -65,7 +65,11 @@ class Claim:
 
         Nor is anything done to a machine that was protected this moment, unless what it needs is to be stopped.
         """
-        if not self._mine().update(lease_until=now() + LEASE):
+        self.hold(LEASE)
+
+    def hold(self, span: timedelta) -> None:
+        """As `renew`, for what takes longer than a call to a BMC. Raises ClaimLost."""
+        if not self._mine().update(lease_until=now() + span):
             raise ClaimLost
 
     def _mine(self) -> QuerySet[Install]:

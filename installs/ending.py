@@ -6,20 +6,23 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import fallbacks, lifecycle, untouchable, written
+from installs import effects, fallbacks, lifecycle, untouchable, written
 from installs.claim import Claim, ClaimLost
+from installs.handover import keypair
 from installs.lifecycle import State
 from installs.methods import METHODS
-from installs.models import Event, Install, Notice, add_event, count_repeat
+from installs.models import Event, Install, Notice, add_alert, add_event, count_repeat
 from installs.notices import outbox
+from installs.ports import back
 from installs.rows import change, lock, ring, save
-from machines import lifecycle as machine_lifecycle
 from machines.models import Machine
+from machines.network.base import NetworkError, NetworkRefused
 from machines.power.base import NeedsOperator, Power, PowerError, PowerRefused
 
 logger = logging.getLogger(__name__)
 
 STOPPING_MAY_TAKE = timedelta(seconds=90)
+PORTS_MAY_TAKE = timedelta(minutes=5)  # each word to a switch takes seconds, and there may be many ports
 LOOK_AGAIN = timedelta(seconds=1)
 DETAIL_CHARACTERS = 8000
 LEFT_ALONE = ("identity", *untouchable.CAUSES)
@@ -60,10 +63,8 @@ def finish(install: Install) -> None:
     )  # fmt: skip
     outbox.note_end(install, Notice.Kind.INSTALLED)
     machine = _release(install)
-    if install.image:
-        machine.state = machine_lifecycle.after(machine.state, "installed")
-        machine.image_name = install.image.name
-    machine.save(update_fields=["state", "image_name", "handled_by"])
+    effects.finished(install, machine)
+    machine.save(update_fields=effects.COLUMNS)
 
 
 def end(claim: Claim) -> None:
@@ -139,10 +140,30 @@ def _look_again(claim: Claim) -> None:
         save(install, owner="", lease_until=None, look_again_at=now() + LOOK_AGAIN)
 
 
+def _ports_are_back(claim: Claim) -> tuple[bool, str]:
+    """Whether no more is to be tried, and what somebody has to know of ports that could not be put back."""
+    install = claim.install
+    if not back.has_moved(install):
+        return True, ""
+    claim.hold(PORTS_MAY_TAKE)
+    try:
+        back.put_back(install)
+    except NetworkError as exc:
+        may_help = not isinstance(exc, NetworkRefused) and install.give_up_at and install.give_up_at > now()
+        return not may_help, f"Its switch ports could not be put back ({exc})."
+    return True, ""
+
+
 def _ended(claim: Claim, *, left_behind: str) -> None:
+    is_over, of_ports = _ports_are_back(claim)
+    if not is_over:
+        _look_again(claim)
+        return
     with transaction.atomic():
         install = lock(claim.install.pk)
         claim.check(install)
+        if of_ports:
+            add_alert(install, "ports", f"{of_ports} {back.where_they_are(install)}".strip())
         event = "end_cancelled" if install.wanted_end == State.CANCELLED else "end_failed"
         if install.image:
             left_behind += _of_disks(install)
@@ -151,10 +172,9 @@ def _ended(claim: Claim, *, left_behind: str) -> None:
             look_again_at=None, owner="", lease_until=None,
         )  # fmt: skip
         machine = _release(install)
-        if install.image:
-            machine.state = _state_after_failure(install, machine)
-            machine.image_name = "" if written.may_be_written(install) else machine.image_name
-        machine.save(update_fields=["state", "image_name", "handled_by"])
+        effects.failed(install, machine)
+        machine.save(update_fields=effects.COLUMNS)
+        keypair.forget(install)
         fallbacks.go_on(install, machine)
         outbox.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)
 
@@ -163,16 +183,6 @@ def _of_disks(install: Install) -> str:
     if not written.may_be_written(install):
         return " No disk was written."
     return "" if install.granted_at else " The operator may have written its disks."
-
-
-def _state_after_failure(install: Install, machine: Machine) -> str:
-    """Where nothing was written the machine is still what it was."""
-    if not written.may_be_written(install):
-        return str(install.plan["machine_was"])
-    try:
-        return machine_lifecycle.after(machine.state, "install_failed")
-    except machine_lifecycle.NotAllowed:
-        return machine_lifecycle.State.FREE  # somebody wrote the row meanwhile; the end must not depend on it
 
 
 def _release(install: Install) -> Machine:

@@ -15,7 +15,7 @@ from django.utils.translation import override
 from installs import creating, plan, ways
 from installs.lifecycle import State
 from installs.methods.base import InstallMethod
-from installs.models import Event, Install, WaveMachine, add_event
+from installs.models import AllocationMachine, Event, Install, WaveMachine, add_event
 from machines.models import Machine
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ CAUSES = {
     "digest": Next.BY_HAND,
     "disk": Next.NONE,
     "fetch": Next.ANY,
+    "hand-over": Next.NONE,
     "identity": Next.NONE,
     "image": Next.ANY,
     "no-first-boot": Next.ANY,
@@ -48,13 +49,16 @@ CAUSES = {
     "no-operator": Next.ANY,
     "own-host": Next.NONE,
     "plan": Next.NONE,
+    "port": Next.NONE,
     "power": Next.BY_HAND,
     "power-lost": Next.BY_HAND,
     "protected": Next.NONE,
     "script": Next.ANY,
     "settings": Next.ANY,
     "silent": Next.ANY,
+    "site-refused": Next.NONE,
     "space": Next.NONE,
+    "wrong-host": Next.NONE,
 }
 OTHERWISE = Next.ANY  # a cause that the script of a method named by itself
 SAME = ("identity", "disk", "layout", "image_kernel_args", "first_boot_commands", "fallbacks")
@@ -102,10 +106,11 @@ def _begin(failed: Install, machine: Machine, way: int) -> Install:
         raise _Refused(" ".join(made.problems))
     if fact := _other_fact(failed.plan, made.frozen):
         raise _Refused(f"{fact} changed after the plan was approved")
-    install = creating.create(made, by=failed.requested_by, retry_of=failed)
+    install = creating.create(made, by=failed.requested_by, retry_of=failed, for_pool=failed.is_for_pool)
     add_event(failed, Event.Kind.NOTE, "fallback", text=f"Goes on as {install}, by the method {made.method}.")
     add_event(install, Event.Kind.NOTE, "fallback", text=f"Begun because {failed} failed: {failed.cause}.")
-    WaveMachine.objects.filter(install=failed).update(install=install)  # what a wave waits for is the end of the chain
+    for parts in (WaveMachine, AllocationMachine):  # what they wait for is the end of the chain
+        parts.objects.filter(install=failed).update(install=install)
     return install
 
 

@@ -38,13 +38,13 @@ def begin_next() -> int:
     """Begin queued installs, oldest first, as far as their sites allow. Returns how many began."""
     began = 0
     waiting = Install.objects.filter(state=State.QUEUED).order_by("pk").values_list("pk", "machine__site_id", "method")
-    by_operators = [method.slug for method in METHODS.values() if method.by_operator]  # they load nothing
+    light = [method.slug for method in METHODS.values() if method.by_operator or method.is_light]
     for install_id, site_id, method in list(waiting):
         with transaction.atomic():
             going_on = Install.objects.filter(
                 machine__site_id=site_id, state__in=[State.RUNNING, State.WAITING, State.STOPPING]
-            ).exclude(method__in=by_operators)
-            if method not in by_operators and going_on.count() >= PARALLEL_INSTALLS:
+            ).exclude(method__in=light)
+            if method not in light and going_on.count() >= PARALLEL_INSTALLS:
                 continue
             install = lock(install_id)
             if install.state != State.QUEUED:
@@ -218,6 +218,8 @@ def _store(claim: Claim, method: InstallMethod, outcome: Outcome | StepFailed) -
 
 
 def _go_to(install: Install, method: InstallMethod, step: int) -> None:
+    while step < len(method.steps) and not method.needs(method.steps[step], install):
+        step += 1
     if step == len(method.steps):
         ending.finish(install)
         return

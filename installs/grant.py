@@ -7,6 +7,7 @@ operator approved, and grants once per attempt: again for the same kernel boot, 
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.utils.timezone import now
@@ -22,10 +23,12 @@ from machines.models import Machine
 
 logger = logging.getLogger(__name__)
 
+ALL_IS_WRITTEN = ("install_reboot", "deleted")
+
 
 @dataclass(frozen=True)
 class Granted:
-    """The machine may write. The first-boot token is told only here."""
+    """The machine may write. The first-boot token is told only here; "" where no OS is to come."""
 
     first_boot_token: str
 
@@ -40,13 +43,13 @@ class Over:
     """The attempt has ended: 410."""
 
 
-def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
-    """Decide whether this kernel boot may write, durably, before it is told."""
+def ask(boot: Boot, facts: Facts, disk: FoundDisk | None) -> Granted | Refused | Over:
+    """Decide whether this kernel boot may write, durably, before it is told. `disk` is None for all of the plan's."""
     with transaction.atomic():
         install = lock(boot.install_id)
         if install.state not in (State.RUNNING, State.WAITING):
             return Over()
-        if install.events.filter(kind=Event.Kind.MACHINE, name="install_reboot").exists():
+        if install.events.filter(kind=Event.Kind.MACHINE, name__in=ALL_IS_WRITTEN).exists():
             return Over()  # all is written; a request that was long under way must not void the token on the disk
         if not METHODS[install.method].writes_disks:
             return Refused("What is installed here writes no disk, so nothing is granted.")
@@ -62,18 +65,19 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk) -> Granted | Refused | Over:
 
 
 def _grant(install: Install, boot: Boot) -> Granted:
-    token = tokens.following(boot.token_hash, boot.boot_id, purpose="first-boot")
     if install.granted_at is None:
-        add_event(
-            install,
-            Event.Kind.MACHINE,
-            "granted",
-            text=f"May write disk {install.plan['disk']['serial'] or install.plan['disk']['wwn']}",
-        )
+        add_event(install, Event.Kind.MACHINE, "granted", text=f"May write disk {_names_of_disks(install.plan)}")
         save(install, granted_at=now(), granted_boot_id=boot.boot_id)
+    if install.image_id is None:
+        return Granted("")
+    token = tokens.following(boot.token_hash, boot.boot_id, purpose="first-boot")
     # Asked again because our answer got lost: the earlier token was never used.
     save(install, first_boot_hash=tokens.digest(token))
     return Granted(token)
+
+
+def _names_of_disks(plan: dict[str, Any]) -> str:
+    return ", ".join(disk["serial"] or disk["wwn"] for disk in plan.get("disks") or [plan["disk"]])
 
 
 def wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
@@ -85,9 +89,15 @@ def wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
     return ""
 
 
-def _difference(install: Install, facts: Facts, disk: FoundDisk) -> tuple[str, str]:
+def _difference(install: Install, facts: Facts, disk: FoundDisk | None) -> tuple[str, str]:
     """(cause, words) for the first fact that is not as the inventory and the plan have it; ("", "") if none."""
-    return machine_difference(install, facts) or _disk_difference(install.plan["disk"], facts, disk) or ("", "")
+    if difference := machine_difference(install, facts):
+        return difference
+    if METHODS[install.method].writes_all_disks:
+        return _difference_of_all(install.plan["disks"], facts) or ("", "")
+    if disk is None:
+        return "disk", "it names no disk"
+    return _disk_difference(install.plan["disk"], facts, disk) or ("", "")
 
 
 def machine_difference(install: Install, facts: Facts) -> tuple[str, str] | None:
@@ -115,6 +125,31 @@ def identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | Non
     except actions.NotThisMachine as exc:
         return "identity", str(exc).removeprefix(f"{machine.name}: ")
     return None
+
+
+def _difference_of_all(planned: list[dict[str, Any]], facts: Facts) -> tuple[str, str] | None:
+    """Each disk of the plan is in the machine, once, and none but those: removable ones are nobody's concern."""
+    if not planned:
+        return "disk", "the plan names no disk"
+    known: set[int] = set()
+    for disk in planned:
+        same = [at for at, found in enumerate(facts.disks) if _has_numbers_of(found, disk)]
+        if len(same) != 1:
+            return "disk", f"{len(same)} disks of this machine are the disk {disk['serial'] or disk['wwn']} of the plan"
+        if difference := _disk_difference(disk, facts, facts.disks[same[0]]):
+            return difference
+        known.update(same)
+    for at, found in enumerate(facts.disks):
+        if at not in known and not found.is_removable:
+            name = found.serial or found.wwn or "without a number"
+            return "disk", f"the disk {found.path} ({name}) is not in the inventory"
+    return None
+
+
+def _has_numbers_of(found: FoundDisk, planned: dict[str, Any]) -> bool:
+    return bool(planned["serial"] or planned["wwn"]) and all(
+        not planned[key] or getattr(found, key) == planned[key] for key in ("serial", "wwn")
+    )
 
 
 def _disk_difference(planned: dict[str, object], facts: Facts, disk: FoundDisk) -> tuple[str, str] | None:

@@ -14,6 +14,10 @@ def if_cancelled(install: Install) -> str:
         return _("Nothing was begun: the machine stays as it is.")
     if install.is_inspection:
         return _("It writes nothing. The machine is off afterwards.")
+    if install.method == "erase":
+        return _("Its disks count as not erased: nobody gets it before they are.")
+    if install.image_id is None:
+        return _("What was done so far stays. The machine can be handled again afterwards.")
     if may_be_written(install) and install.granted_at is None:
         return _("An operator is at work on it: tell them. What they have written stays.")
     if install.granted_at is None:
@@ -29,7 +33,7 @@ def if_cancelled(install: Install) -> str:
 def left_behind(install: Install) -> list[str]:
     """Sentences about an attempt that failed or was cancelled."""
     words = [told(install.left_behind)] if install.left_behind else []
-    if install.granted_at and not install.is_inspection:
+    if install.granted_at and install.image_id:
         if _is_written(install):
             words.append(_("Its disk %(disk)s was written to the end.") % {"disk": disk_of(install)})
         else:

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from dodaiweb.durability import may_lose_the_last_second
 from installs import ending, flow
+from installs.erasing import records, report
 from installs.methods import METHODS
 from installs.models import LOG_LIMIT_BYTES, Boot, Event, Install, LogChunk, add_event
 from installs.rows import lock, save
@@ -22,7 +23,8 @@ _log_lengths: dict[tuple[int, datetime], int] = {}  # by install; only the provi
 BIGGEST = 1 << 62
 AS_READ = ("state", "step", "granted_boot_id", "phase", "done_bytes")  # what must not change beneath a progress
 READ_OF_INSTALL = (*AS_READ, "machine", "method", "silence", "total_bytes", "progress_at", "bytes_per_second")
-OUR_CAUSES = ("identity", "protected", "cancelled")  # what these mean decides what is done; no machine may say them
+# What these mean decides what is done; no machine may say them.
+OUR_CAUSES = ("identity", "protected", "cancelled", "not-erased")
 
 
 def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
@@ -42,6 +44,8 @@ def hear(boot: Boot, name: str, body: bytes, *, address: str | None) -> str:
         return _failed(boot, data)
     if name == "inspected":
         return _inspected(boot, data, address=address)
+    if name == "deleted":
+        return _deleted(boot, data, address=address)
     if METHODS[boot.install.method].step_after(name) is None or name == "installed":
         return "unknown"
     return flow.receive(boot.install_id, name, boot_id=boot.boot_id, address=address, data=_small(data))
@@ -176,6 +180,28 @@ def _inspected(boot: Boot, data: dict[str, Any], *, address: str | None) -> str:
             ending.stop_locked(install, cause="identity", error=str(exc))
             return "applied"
     return flow.receive(boot.install_id, "inspected", boot_id=boot.boot_id, address=address)
+
+
+def _deleted(boot: Boot, data: dict[str, Any], *, address: str | None) -> str:
+    """All disks of the plan are said to be erased. It is believed of those only that can be shown to be."""
+    with transaction.atomic():
+        install = lock(boot.install_id)
+        if not flow.may_speak(install, boot.boot_id):
+            return "ended"
+        if METHODS[install.method].step_after("deleted") is None or install.granted_boot_id != boot.boot_id:
+            return "unknown"  # who was not granted erased nothing
+        if METHODS[install.method].writes_all_disks and not _has_said(install, "deleted"):
+            judged = report.judge(install.plan, data)
+            records.keep(install, judged)
+            if why := report.why_not(install.plan, data, judged):
+                add_event(install, Event.Kind.NOTE, "not-erased", text=why, address=address)
+                ending.stop_locked(install, cause="not-erased", error=f"{install.machine.name}: {why}")
+                return "applied"
+        return flow.receive(boot.install_id, "deleted", boot_id=boot.boot_id, address=address)
+
+
+def _has_said(install: Install, name: str) -> bool:
+    return install.events.filter(kind=Event.Kind.MACHINE, name=name).exists()
 
 
 def _still_there(install: Install) -> dict[str, Any]:

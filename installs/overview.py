@@ -14,6 +14,7 @@ from installs.usual import is_late, usual_times
 from installs.words import short_words
 from machines.fleet import Doing
 from machines.lifecycle import State as MachineState
+from machines.models import Machine
 
 NOT_LISTED = ("plan", "error_detail")  # long, and shown on an install's own page only
 
@@ -45,9 +46,10 @@ def live_installs() -> InstallQuerySet:
     return Install.objects.live().select_related("machine__site", "image").order_by("pk").defer(*NOT_LISTED)
 
 
-def live_inspections() -> InstallQuerySet:
-    """Their machines keep their state meanwhile."""
-    return Install.objects.live().filter(method="inspect")
+def live_operations(machines: Iterable[Machine]) -> dict[int, str]:
+    """Machine -> what is done to it that is no install, by its slug. Most keep their state meanwhile. One query."""
+    rows = Install.objects.live().filter(image=None, machine__in=list(machines))
+    return dict(rows.values_list("machine", "method"))
 
 
 def late_installs(live: Iterable[Install], *, now: datetime) -> set[int]:

@@ -1,24 +1,28 @@
 """What an install would do, worked out before anybody says yes, and frozen when somebody does."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from installs import digests, ramdisk, reach, ways
 from installs.layout import layout_of
 from installs.methods import METHODS
+from installs.methods.base import Operation
 from installs.models import Image, Install
-from machines import lifecycle, own_hosts
+from installs.ports import booting, which
+from machines import addressing, lifecycle, own_hosts
 from machines.models import Disk, Machine, links
 
 MIB = 1 << 20
 PARTITION_TABLES = ("gpt", "dos", "PMBR")  # alone, they hold nothing
 PARTS = {
     "machine": ("attempt", "identity", "boot_order", "machine_was", "restarts_itself", "is_used"),
-    "disk": ("disk",),
+    "disk": ("disk", "disks", "samples"),
     "image": ("image", "method", "image_kernel_args", "first_boot_commands", "fallbacks"),
     "layout": ("layout",),
     "way": (),  # and whatever else a plan holds
@@ -27,6 +31,8 @@ PARTS = {
 # An emulated timer stands still while the computer is busy: a kernel that tests it would take it for broken and stop.
 LAB_ARGS = "no_timer_check console=tty0 console=ttyS0,115200n8"
 REAL_ARGS = "console=ttyS0,115200n8 console=tty0"
+WAS_GRANTED = Exists(Install.objects.filter(machine=OuterRef("pk"), granted_at__isnull=False))
+"""Who plans for many machines annotates them with it, as `was_granted`, so that they are not asked one by one."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def for_install(machine: Machine, image: Image, *, way: int = 0) -> Plan:
     if method:
         problems += method.problems(machine, image, disk)
         warnings += method.warnings(machine, image, disk)
+    warnings += [*addressing.warnings_of(machine), *(booting.warnings_of(machine) if by_network else [])]
     if not way:
         warnings += _problems_of_fallbacks(machine, image, disk)
     if disk and disk.signatures:
@@ -106,6 +113,7 @@ def for_install(machine: Machine, image: Image, *, way: int = 0) -> Plan:
         "is_used": bool(because),
         **({"first_boot_commands": image.first_boot_commands} if image.first_boot_commands else {}),
         **({"fallbacks": image.fallbacks} if image.fallbacks else {}),
+        **which.of_install(machine),
     }
     return Plan(machine, as_it_is, image.method, disk, problems, warnings, frozen, typed_because=because, way=way)
 
@@ -121,10 +129,22 @@ def parts_of(frozen: dict[str, Any]) -> dict[str, Any]:
 
 
 def for_inspection(machine: Machine) -> Plan:
-    problems = _machine_problems(machine, needs_inspection=False)
     warnings = [_("The machine will be switched off.")] if machine.state == lifecycle.State.IN_USE else []
-    frozen = _common(machine, problems) | {"method": "inspect"}
-    return Plan(machine, None, "inspect", None, problems, warnings, frozen)
+    return replace(for_operation(machine, "inspect", {}), warnings=warnings)
+
+
+def for_operation(machine: Machine, slug: str, told: dict[str, Any]) -> Plan:
+    """What is done by a method that puts no image on a machine. `told` are values of JSON. Raises KeyError."""
+    method = METHODS[slug]
+    assert isinstance(method, Operation)
+    problems = _machine_problems(
+        machine, by_network=method.boots_ramdisk, needs_inspection=False, states=method.possible_in
+    )
+    problems += method.machine_problems(machine, told)
+    frozen = _common(machine, problems, by_network=method.boots_ramdisk) | {"method": slug}
+    frozen |= which.of_boot(machine) if method.boots_ramdisk else {}
+    frozen |= ({"told": told} if told else {}) | method.facts(machine, told)
+    return Plan(machine, None, slug, None, problems, [], frozen)
 
 
 def identity_of(machine: Machine) -> dict[str, Any]:
@@ -160,34 +180,55 @@ def _problems_of_fallbacks(machine: Machine, image: Image, disk: Disk | None) ->
     return found
 
 
+def unerased_words(machine: Machine) -> str:
+    """Why nobody gets it, by the pool or a request."""
+    return _("%(name)s: its disks have to be erased first.") % {"name": machine.name}
+
+
 def _why_typed(machine: Machine, disk: Disk | None) -> str:
-    """Somebody may be using it: by its state, or because its disk holds what Dodai never wrote there."""
+    """Somebody may be using it, or its disks hold what nobody has erased, or what Dodai never wrote there."""
     if machine.state in (lifecycle.State.IN_USE, lifecycle.State.WARM):
         state = str(lifecycle.State(machine.state).label).lower()
         return _("%(name)s is %(state)s.") % {"name": machine.name, "state": state}
+    if machine.unerased:
+        words = _("The disks of %(name)s hold what somebody else must not see, and are not erased.")
+        return words % {"name": machine.name}
     data = [kind for kind in _kinds(disk) if kind not in PARTITION_TABLES] if disk else []
-    if data and not Install.objects.filter(machine=machine, granted_at__isnull=False).exists():
+    if data and not _was_granted(machine):
         return _("Its disk carries %(what)s, which Dodai did not write.") % {"what": ", ".join(data)}
     return ""
+
+
+def _was_granted(machine: Machine) -> bool:
+    known: bool | None = getattr(machine, "was_granted", None)
+    return Machine.objects.filter(WAS_GRANTED, pk=machine.pk).exists() if known is None else known
 
 
 def _kinds(disk: Disk) -> list[str]:
     return sorted({str(item.get("type")) for item in disk.signatures if isinstance(item, dict) and item.get("type")})
 
 
-def _machine_problems(machine: Machine, *, by_network: bool = True, needs_inspection: bool = True) -> list[str]:
+def _machine_problems(
+    machine: Machine, *, by_network: bool = True, needs_inspection: bool = True,
+    states: Collection[str] = lifecycle.INSTALLABLE,
+) -> list[str]:  # fmt: skip
     problems, name = [], {"name": machine.name}
-    live = Install.objects.live().filter(machine=machine).first()
+    # Whoever begins an install writes its name into the row; were it lost, the database holds one that is live.
+    live = Install.objects.live().filter(machine=machine).first() if machine.handled_by else None
     if live:
         problems.append(
             _("%(name)s is in the hands of %(install)s (asked by %(who)s): cancel that first.")
             % {"name": machine.name, "install": live, "who": live.requested_by}
         )
-    elif machine.state not in lifecycle.INSTALLABLE:
+    elif machine.handled_by:
+        words = _("%(name)s is in the hands of %(who)s: cancel that first.")
+        problems.append(words % {"name": machine.name, "who": machine.handled_by})
+    elif machine.state not in states:
         state = str(lifecycle.State(machine.state).label).lower()
-        problems.append(
-            _("%(name)s is %(state)s, nothing can be installed on it.") % {"name": machine.name, "state": state}
-        )
+        words = _("%(name)s is %(state)s, nothing can be installed on it.")
+        if states is not lifecycle.INSTALLABLE:
+            words = _("%(name)s is %(state)s: that cannot be done with it now.")
+        problems.append(words % {"name": machine.name, "state": state})
     if machine.protected:
         problems.append(_("%(name)s is protected: take the protection off in the inventory first.") % name)
     if own := own_hosts.why(machine):
@@ -202,7 +243,7 @@ def _machine_problems(machine: Machine, *, by_network: bool = True, needs_inspec
 
 
 def _root_disk(machine: Machine, problems: list[str]) -> Disk | None:
-    roots = list(machine.disks.filter(is_root=True))
+    roots = [disk for disk in machine.disks.all() if disk.is_root]
     if len(roots) != 1:
         found = ", ".join(f"{disk} ({disk.path})" for disk in machine.disks.all()) or _("none")
         problems.append(
@@ -248,12 +289,16 @@ def _ramdisk(machine: Machine) -> "ramdisk.Ramdisk | None":
 
 
 def image_facts(machine: Machine, image: Image) -> dict[str, Any]:
-    """`metadata`, `files` and `samples` stand in it where the image has some."""
+    """With where this machine fetches it."""
     base = machine.site.image_url or settings.IMAGE_URL
+    return contents_of(image) | {"url": f"{base}/image/{image.sha256}"}
+
+
+def contents_of(image: Image) -> dict[str, Any]:
+    """`metadata`, `files` and `samples` stand in it where the image has some."""
     more = {"metadata": image.metadata, "files": image.files, "samples": image.report.get("samples")}
     return {
         "name": image.name, "kind": image.kind, "sha256": image.sha256, "size_bytes": image.size_bytes,
-        "unpacked_bytes": image.unpacked_bytes, "url": f"{base}/image/{image.sha256}",
-        "has_attributes": image.report.get("has_attributes", True),
+        "unpacked_bytes": image.unpacked_bytes, "has_attributes": image.report.get("has_attributes", True),
         **{name: value for name, value in more.items() if value},
     }  # fmt: skip

@@ -19,9 +19,11 @@ from lab import control, profiles, tiny
 from lab.errors import NotRunning
 from machines import doorbell
 from machines.lifecycle import State
-from machines.models import Bmc, BootOrder, Disk, Interface, Machine, MachineType, Site
+from machines.models import Bmc, BootOrder, Disk, Interface, Machine, MachineType, Site, Switch
+from machines.network.rules import parse_ports
 
 SITE, BY = "practice", "dodai"
+SWITCH = "practice"
 RACK = "Practice"
 TINY_SWAP_MIB = 64
 LOOK_EVERY_SECONDS = 3.0
@@ -125,12 +127,24 @@ def register(profile: profiles.Profile) -> Machine:
     bmc.set_password(profile.bmc_password)
     bmc.save()
     Interface.objects.get_or_create(mac=profile.mac, defaults={"machine": machine, "is_pxe": True})
+    if profile.service_mac:
+        _enter_service_card(machine, profile)
     if is_new:
         Disk.objects.create(machine=machine, serial=profile.disk_serial, is_root=True)
     if machine.state == State.RETIRED:
         Machine.objects.filter(pk=machine.pk).update(state=State.FREE if machine.inspected_at else State.NEW)
         machine.refresh_from_db()
     return machine
+
+
+def _enter_service_card(machine: Machine, profile: profiles.Profile) -> None:
+    """Its second card, in the lab's own switch: nobody else is there, so every VLAN may be used."""
+    switch, _ = Switch.objects.get_or_create(name=SWITCH, defaults={"driver": "lab", "vlans": "1-4094"})
+    switch.settings = {"data": str(settings.DATA)}
+    switch.ports = ", ".join(sorted(parse_ports(switch.ports) | {profile.name}))
+    switch.save(update_fields=["settings", "ports"])
+    place = {"machine": machine, "switch": switch, "switch_port": profile.name}
+    Interface.objects.get_or_create(mac=profile.service_mac, defaults=place)
 
 
 def retire_others(kept: set[str]) -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils.timezone import now
 
 from installs import scripts, tokens
+from installs.handover import keypair
 from installs.models import ROOT, Install, SshKey
 from machines.models import Interface, Link, Machine
 
@@ -21,12 +23,14 @@ def document(install: Install, first_boot_token: str) -> dict[str, Any]:
     """
     first_boot_url = f"{install.plan['provision_url']}/first-boot/{first_boot_token}"
     sign = tokens.sign(tokens.digest(first_boot_token))
-    return document_of(install.machine, install.plan) | {"first_boot_url": first_boot_url, "sign": sign}
+    told = document_of(install.machine, install.plan) | {"first_boot_url": first_boot_url, "sign": sign}
+    own_key = keypair.public_key(install)  # by which Dodai hands the machine over
+    return told | {"authorized_keys": [*told["authorized_keys"], own_key]} if own_key else told
 
 
 def document_of(machine: Machine, plan: dict[str, Any]) -> dict[str, Any]:
     """The part of it that is no secret, and that is known before there is an install."""
-    accounts = _accounts()
+    accounts = _accounts(machine)
     return {
         "hostname": machine.name,
         "authorized_keys": accounts.pop(ROOT, []),
@@ -69,7 +73,7 @@ def shell_settings(install: Install, first_boot_token: str) -> str:
             "EPHEMERAL_BYTES": layout["ephemeral"],
             "ACCOUNTS": "\n".join(f"{one['name']} {key}" for one in told["accounts"] for key in one["keys"]),
             "FIRST_BOOT_COMMANDS": told["first_boot_commands"],
-            "NETWORK": _network_lines(told),
+            "NETWORK": network_lines(told),
             "FIRST_BOOT_URL": told["first_boot_url"],
             "SIGN": told["sign"],
             "TIME": int(now().timestamp()), "TIMEZONE": told["timezone"],
@@ -79,9 +83,11 @@ def shell_settings(install: Install, first_boot_token: str) -> str:
     )  # fmt: skip
 
 
-def _accounts() -> dict[str, list[str]]:
+def _accounts(machine: Machine) -> dict[str, list[str]]:
+    """By the keys of all machines, and those of its cluster."""
     found: dict[str, list[str]] = {}
-    for account, key in SshKey.objects.order_by("account", "name").values_list("account", "public_key"):
+    keys = SshKey.objects.filter(Q(clusters=None) | Q(clusters=machine.cluster_id, clusters__isnull=False))
+    for account, key in keys.order_by("account", "name").values_list("account", "public_key"):
         found.setdefault(account, []).append(key)
     return found
 
@@ -100,7 +106,7 @@ def _addresses(one: Interface | Link) -> dict[str, Any]:
     return {"address": one.address or "", "gateway": one.gateway or "", "dns": servers}
 
 
-def _network_lines(told: dict[str, Any]) -> str:
+def network_lines(told: dict[str, Any]) -> str:
     """A line each, a dash where there is nothing; what scripts/network.sh reads."""
     lines = [_card_line(card) for card in told["network"]]
     lines += [f"bond {_address_words(bond, bond['name'])} {bond['mode']}" for bond in told["bonds"]]

@@ -168,7 +168,7 @@ def _overdue_words(install: Install) -> str:
             return f"{name} did not boot from the network{silent}: check boot order, cable and DHCP lines. {UNTOUCHED}"
         case "installed":
             return f"{name} was written, but its OS did not call{silent}: look at its console."
-        case "install_reboot":
+        case "install_reboot" | "deleted":
             return f"{name} fell silent{silent} during {install.phase or 'the installer'}: look at its console."
     step = METHODS[install.method].steps[install.step].replace("_", " ")
     return f"{name}: the step {step!r} took longer than it may"

@@ -2,7 +2,7 @@
 
 boot       in the script's URL; gives the script and nothing else
 installer  in the script; speaks for one kernel boot of one attempt
-first-boot in the installed OS; says `installed` and nothing else
+first-boot in the installed OS; says `installed`, with its SSH host keys, and nothing else
 
 The sign is no token: it gives nothing. The installed OS shows it to everybody, so that it is known: see `witness`.
 

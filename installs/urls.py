@@ -1,6 +1,7 @@
 from django.urls import path
 
 from installs.views import (
+    allocation_pages,
     answer_pages,
     buttons,
     image_pages,
@@ -8,6 +9,7 @@ from installs.views import (
     install_page,
     method_pages,
     notice_pages,
+    pool_pages,
     task_pages,
     wave_pages,
 )
@@ -34,6 +36,12 @@ urlpatterns = [
     path("waves/<int:number>/pause/", wave_pages.wave_pause, name="wave_pause"),
     path("waves/<int:number>/resume/", wave_pages.wave_resume, name="wave_resume"),
     path("waves/<int:number>/cancel/", wave_pages.wave_cancel, name="wave_cancel"),
+    path("allocations/", allocation_pages.allocations, name="allocations"),
+    path("allocations/new/", allocation_pages.allocation_new, name="allocation_new"),
+    path("allocations/<int:number>/", allocation_pages.allocation, name="allocation"),
+    path("allocations/<int:number>/cancel/", allocation_pages.allocation_cancel, name="allocation_cancel"),
+    path("pool/", pool_pages.pool_page, name="pool"),
+    path("pool/<int:number>/remove/", pool_pages.pool_remove, name="pool_remove"),
     path("methods/", method_pages.methods, name="methods"),
     path("images/", image_pages.images, name="images"),
     path("images/<int:number>/", image_pages.image, name="image"),

@@ -12,6 +12,7 @@ from dodaiweb.stored_words import told
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Event, Install
+from installs.operation_words import cancelled_words, failed_words
 from installs.timeline import Look, Mark, Usual, current
 
 SILENCE_WORTH_SAYING = timedelta(seconds=10)
@@ -104,10 +105,6 @@ def event_words(event: Event) -> str:
     return ""
 
 
-def noun(install: Install) -> str:
-    return _("inspection") if install.is_inspection else _("install")
-
-
 def _queued(install: Install, now: datetime, ahead: int) -> Words:
     values = {"time": duration(now - install.queued_at), "ahead": ahead, "site": install.machine.site}
     if ahead:
@@ -138,9 +135,7 @@ def _installed(install: Install) -> Words:
 
 
 def _stopped(install: Install, marks: Sequence[Mark]) -> Words:
-    what = str(State(install.state).label)
-    if install.is_inspection:
-        what = _("Inspection failed") if install.state == State.FAILED else _("Inspection cancelled")
+    what = failed_words(install) if install.state == State.FAILED else cancelled_words(install)
     failed = any(mark.look == Look.FAILED for mark in marks)
     return Words(_ended_at(what, current(marks)) if failed else what, told(install.error))
 

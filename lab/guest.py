@@ -17,6 +17,7 @@ from lab.console import CappedLog, record, tail
 from lab.errors import LabError
 from lab.profiles import BootOrder, Profile, folder
 from lab.qmp import Monitor
+from lab.switch import Switch
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +60,14 @@ class Guest:
         *,
         cable: Callable[[Profile], qemu.Cable],
         accelerator: Callable[[], Awaitable[str]],
+        switch: Switch | None = None,
     ) -> None:
         self.profile = profile
         self.data = data
         self.home = folder(profile, data)
         self._cable = cable
         self._accelerator = accelerator
+        self._switch = switch
         self._running: _Running | None = None
         self._power = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,8 +148,9 @@ class Guest:
         accelerator, first = await self._accelerator(), self._first()
         log.info("%s: power on (%s), boots from %s first", self.profile.name, accelerator, first)
         ours, theirs = socket.socketpair()
+        service = await self._switch.plug(self.profile.name) if self._switch and self.profile.service_mac else None
         try:
-            self._running = self._start(self._cable(self.profile), first, accelerator, monitor=theirs)
+            self._running = self._start(self._cable(self.profile), first, accelerator, monitor=theirs, service=service)
             await self._running.monitor.open(ours)
             await self._booting()
         except LabError as exc:
@@ -156,19 +160,25 @@ class Guest:
             raise LabError(f"{self.profile.name} did not start: {exc}. {words}") from exc
         finally:
             theirs.close()
+            if service:
+                service.close()
 
-    def _start(self, cable: qemu.Cable, first: BootOrder, accelerator: str, *, monitor: socket.socket) -> _Running:
+    def _start(
+        self, cable: qemu.Cable, first: BootOrder, accelerator: str, *, monitor: socket.socket,
+        service: socket.socket | None,
+    ) -> _Running:  # fmt: skip
         console, theirs = socket.socketpair()
         command = qemu.command(
             self.profile, self.data, cable=cable, first=first, accelerator=accelerator,
-            monitor_fd=monitor.fileno(), console_fd=theirs.fileno(),
+            monitor_fd=monitor.fileno(), console_fd=theirs.fileno(), service_fd=service.fileno() if service else None,
         )  # fmt: skip
+        ends = [end.fileno() for end in (monitor, theirs, service) if end]
         with theirs, (self.home / "qemu.log").open("wb") as words:
             try:
                 # A session of its own: Ctrl-C in a terminal is for the lab, which then ends its guests in order.
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True,
-                    pass_fds=(monitor.fileno(), theirs.fileno()),
+                    pass_fds=ends,
                 )  # fmt: skip
             except OSError as exc:
                 console.close()

@@ -65,6 +65,8 @@ class Profile:
     extra_disks: tuple[ExtraDisk, ...] = ()
     extra_first: int = 0
     """How many of them stand before the disk that it boots from, and so get the earlier names from the kernel."""
+    service_mac: str = ""
+    """Of a second card, in the lab's switch (lab/switch.py); "" where the server has none."""
 
     @property
     def chipset(self) -> Literal["pc", "q35"]:
@@ -103,6 +105,12 @@ def give_disks(name: str, data: Path, disks: Sequence[ExtraDisk], *, extra_first
         kept["extra_disks"], kept["extra_first"] = [asdict(disk) for disk in disks], extra_first
 
 
+def give_service_card(name: str, data: Path) -> None:
+    """Put a second card into the server, in the lab's switch; a lab that starts from now on has it so."""
+    with _fleet(data) as fleet:
+        fleet["guests"].setdefault(name, {})["service_card"] = True
+
+
 def folder(profile: Profile, data: Path) -> Path:
     """Where the server keeps disk.qcow2, console.log, qemu.log, vars.fd (UEFI) and bmc.json."""
     return lab_folder(data) / profile.name
@@ -126,7 +134,7 @@ def _profile(number: int, fleet: dict[str, Any]) -> Profile:
     return Profile(
         name=name,
         firmware=kind.firmware,
-        mac="52:54:00:" + ":".join(digest[i : i + 2] for i in (0, 2, 4)),
+        mac=_mac(digest[:6]),
         serial=f"LAB-{number}-{digest[6:12].upper()}",
         uuid=str(uuid.uuid5(uuid.UUID(fleet["seed"]), name)),
         disk_serial=f"LABDISK-{number}-{digest[12:18].upper()}",  # virtio-blk shows the first 20 characters only
@@ -137,7 +145,13 @@ def _profile(number: int, fleet: dict[str, Any]) -> Profile:
         native_pxe=kind.native_pxe,
         extra_disks=tuple(ExtraDisk(**disk) for disk in kept.get("extra_disks", ())),
         extra_first=kept.get("extra_first", 0),
+        service_mac=_mac(digest[18:24]) if kept.get("service_card") else "",
     )
+
+
+def _mac(digits: str) -> str:
+    """From six hexadecimal digits, with QEMU's prefix."""
+    return "52:54:00:" + ":".join(digits[i : i + 2] for i in (0, 2, 4))
 
 
 def _free_port(fleet: dict[str, Any]) -> int:

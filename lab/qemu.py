@@ -88,9 +88,13 @@ def extra_file(home: Path, disk: ExtraDisk) -> Path:
 
 
 def command(
-    profile: Profile, data: Path, *, cable: Cable, first: BootOrder, accelerator: str, monitor_fd: int, console_fd: int
-) -> list[str]:
-    """The whole command. `setpriv` makes the kernel end QEMU with the thread that started it, whatever happens."""
+    profile: Profile, data: Path, *, cable: Cable, first: BootOrder, accelerator: str, monitor_fd: int, console_fd: int,
+    service_fd: int | None = None,
+) -> list[str]:  # fmt: skip
+    """The whole command. `setpriv` makes the kernel end QEMU with the thread that started it, whatever happens.
+
+    `service_fd` is the end of a cable into the lab's switch, for a server that has a card there.
+    """
     return [
         *cable.prefix,
         *("setpriv", "--pdeathsig", "KILL", "--", program("qemu-system-x86_64") or "qemu-system-x86_64"),
@@ -102,6 +106,7 @@ def command(
         *("-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console"),
         *_firmware(profile, folder(profile, data)),
         *_network_card(profile, cable, first),
+        *(_service_card(profile, service_fd) if service_fd is not None else ()),
         *_disks(profile, cable, first, folder(profile, data)),
     ]
 
@@ -157,6 +162,12 @@ def _network_card(profile: Profile, cable: Cable, first: BootOrder) -> list[str]
     index = boot_indexes(first, own_firmware=not cable.ipxe_rom)[NIC_PATH]
     card = f"virtio-net-pci,id=nic0,netdev=net0,mac={profile.mac},bootindex={index}"
     return ["-netdev", cable.netdev, "-device", card if cable.ipxe_rom else f"{card},romfile="]
+
+
+def _service_card(profile: Profile, service_fd: int) -> list[str]:
+    """Nothing is booted from it: the provisioning network is the other card's."""
+    cable = f"stream,id=net1,server=off,addr.type=fd,addr.str={service_fd}"
+    return ["-netdev", cable, "-device", f"virtio-net-pci,id=nic1,netdev=net1,mac={profile.service_mac},romfile="]
 
 
 def _disks(profile: Profile, cable: Cable, first: BootOrder, home: Path) -> list[str]:

@@ -17,6 +17,7 @@ from lab.guest import Guest
 from lab.namespace import NativeNetwork
 from lab.profiles import Profile, lab_folder
 from lab.qemu import Cable, Ports, confined_cable
+from lab.switch import Switch
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Lab:
         self.ports = ports
         self.accelerator = Accelerator(data)
         self.native = NativeNetwork(ports)
+        self.switch = Switch([profile.name for profile in profiles], lab_folder(data) / "switch.json")
         self.guests: dict[str, Guest] = {}
         self.problems: dict[str, str] = {}
         self._bmcs: list[GuestBmc] = []
@@ -61,7 +63,7 @@ class Lab:
         self._settling = asyncio.create_task(self.accelerator.settle())
         await self.native.start([profile for profile in self.profiles if profile.native_pxe])
         for profile in self.profiles:
-            guest = Guest(profile, self.data, cable=self._cable, accelerator=self.accelerator.find)
+            guest = Guest(profile, self.data, cable=self._cable, accelerator=self.accelerator.find, switch=self.switch)
             self.guests[profile.name] = guest
             await self._open_bmc(guest)
         self._server = await control.serve(self.data, self._answer)
@@ -76,6 +78,7 @@ class Lab:
         for bmc in self._bmcs:
             bmc.close()
         ends = await asyncio.gather(*(guest.power_off() for guest in self.guests.values()), return_exceptions=True)
+        self.switch.close()
         await self.native.stop()
         if self._lock:
             self._lock.close()
@@ -103,6 +106,7 @@ class Lab:
             "pid": guest.pid,
             "bmc": f"{profile.bmc_host}:{profile.bmc_port}",
             "mac": profile.mac,
+            "service_mac": profile.service_mac,
             "serial": profile.serial,
             "uuid": profile.uuid,
             "memory_mib": profile.memory_mib,
@@ -145,6 +149,11 @@ class Lab:
             case "ssh":
                 [guest] = self._named(str(request.get("name")))
                 return {"port": await guest.open_port(SSH_PORT)}
+            case "vlans":
+                return {"vlans": self.switch.vlans}
+            case "move":
+                self.switch.move(str(request.get("name")), request.get("vlan"))
+                return {"vlans": self.switch.vlans}
             case other:
                 raise LabError(f"the lab knows no request {other!r}")
 

@@ -137,12 +137,14 @@ def _busybox(stage: Stage, tree: Tree) -> None:
 
 def _ssh_server(stage: Stage, tree: Tree) -> None:
     """Dropbear: lets in who has a key of /root/.ssh/authorized_keys, and nobody by a password."""
-    server = stage.program("dropbear")
+    server, maker_of_keys = stage.program("dropbear"), stage.program("dropbearkey")
     tree.program("usr/sbin/dropbear", server)
-    for name, path in stage.libraries([server]).items():
+    tree.program("usr/bin/dropbearkey", maker_of_keys)
+    for name, path in stage.libraries([server, maker_of_keys]).items():
         tree.program(f"{LIBRARY_FOLDERS[0]}/{name}", path)
     tree.program(LOADER, (stage.folder / LOADER).resolve())
     tree.folder("etc/dropbear", mode=0o700)
+    tree.folder("etc/ssh")
 
 
 def _modules(stage: Stage, tree: Tree, names: Iterable[str], work: Path) -> None:

@@ -102,6 +102,9 @@ def set_aside(machine: Machine, *, by: str, why: str, until: datetime | None) ->
     """Keep everybody's hands off a machine. Raises lifecycle.NotAllowed; Refused while something works on it."""
     with transaction.atomic():
         machine = Machine.objects.select_for_update().get(pk=machine.pk)
+        if machine.state == State.WARM:
+            words = _("%(name)s is warm: mark it as broken, or install it anew, to take it out of the pool.")
+            raise Refused(words % {"name": machine.name})
         was, machine.state = machine.state, lifecycle.after(machine.state, "set_aside")
         if machine.handled_by:
             raise Refused(_in_hands(machine))

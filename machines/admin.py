@@ -4,22 +4,32 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dodaiweb import asked
-from machines import history
 from machines.forms import BmcForm, CredentialsForm
-from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Link, Machine, MachineType, Sighting, Site, Vlan
+from machines.inventory_admin import InventoryAdmin
+from machines.models import (
+    Bmc,
+    Cluster,
+    Credentials,
+    Disk,
+    Interface,
+    Link,
+    Machine,
+    MachineType,
+    Sighting,
+    Site,
+    Switch,
+    Vlan,
+)
+from machines.switch_admin import SwitchAdmin
 
-CHANGES_SHOWN = 200
 MOST_AT_ONCE = 200  # of one action: their numbers stand in the address of the page it leads to
 
 admin.site.site_header = gettext_lazy("Dodai inventory")
@@ -27,20 +37,6 @@ admin.site.site_title = "Dodai"
 admin.site.index_title = gettext_lazy("Inventory")
 admin.site.site_url = "/"
 admin.site.enable_nav_sidebar = False
-
-
-class InventoryAdmin(admin.ModelAdmin):
-    """With the history of edits in words."""
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        thing = get_object_or_404(self.model, pk=asked.number(object_id))
-        if not self.has_view_or_change_permission(request, thing):
-            raise PermissionDenied
-        values = {
-            **self.admin_site.each_context(request), "title": _("History of %(what)s") % {"what": thing},
-            "changes": history.changes_of_any(thing, limit=CHANGES_SHOWN), "object": thing, "opts": self.opts,
-        }  # fmt: skip
-        return TemplateResponse(request, "admin/inventory_history.html", values)
 
 
 class BmcInline(admin.StackedInline):
@@ -55,6 +51,7 @@ class InterfaceInline(admin.TabularInline):
     model = Interface
     extra = 0
     fields = ("mac", "name", "is_pxe", "role", "bond", "address", "gateway", "dns", "switch", "switch_port")
+    autocomplete_fields = ("switch",)
 
 
 class LinkInline(admin.TabularInline):
@@ -76,7 +73,16 @@ class MachineAdmin(InventoryAdmin):
     list_filter = ("state", "site", "type", "cluster", "protected", "bmc__driver")
     list_select_related = ("site", "type", "cluster", "bmc")
     list_per_page = 50
-    search_fields = ("name", "serial", "uuid", "owner", "rack", "interfaces__mac", "interfaces__switch", "bmc__host")
+    search_fields = (
+        "name",
+        "serial",
+        "uuid",
+        "owner",
+        "rack",
+        "interfaces__mac",
+        "interfaces__switch__name",
+        "bmc__host",
+    )
     search_help_text = gettext_lazy("Name, serial number, UUID, owner, rack, MAC, switch or BMC address")
     autocomplete_fields = ("site", "type", "cluster")
     inlines = (BmcInline, InterfaceInline, LinkInline, DiskInline)
@@ -167,6 +173,9 @@ class ClusterAdmin(WithMachines):
 class VlanAdmin(InventoryAdmin):
     list_display = ("vid", "name")
     search_fields = ("name", "vid")
+
+
+admin.site.register(Switch, SwitchAdmin)
 
 
 @admin.register(MachineType)

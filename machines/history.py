@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
 
 from machines.models import Bmc, Disk, Interface, Link, Machine
-from machines.models.history import ADDED, REMOVED, SECRET
+from machines.models.history import ADDED, REMOVED, SECRETS
 
 LONGEST_VALUE = 60
 
@@ -79,7 +79,7 @@ def _changes(row: Any) -> Iterator[str]:
     changes: dict[str, list[str]] = row.history_changes
     for column in sorted(changes, key=lambda name: order.index(name) if name in order else len(order)):
         values = changes[column]
-        if column == SECRET:
+        if column in SECRETS:
             yield _("password changed")
         else:
             old, new = (_value(value) for value in values)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, close_old_connections, connection, transact
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
-from machines import actions, bmc_test, doorbell, own_hosts
+from machines import actions, bmc_test, doorbell, own_hosts, reading_ports
 from machines.models import Machine, PowerCommand
 from machines.power import driver_for
 from machines.power.base import Power, PowerDriver, PowerError, PowerRefused
@@ -42,10 +42,17 @@ def run_power_commands() -> None:
         logger.info("%s: power %s was taken over", command.machine.name, command.action)
 
 
+def read_ports() -> None:
+    """Read the ports of the switches that somebody wants read."""
+    close_old_connections()
+    reading_ports.run_due()
+
+
 def ring_for_due() -> None:
-    """Have a worker look again at power commands whose time has come."""
+    """Have a worker look again at power commands and switches whose time has come."""
     if _due().exists():
         doorbell.ring(actions.JOB)
+    reading_ports.ring_for_due()
 
 
 def _work_on(command: PowerCommand) -> None:

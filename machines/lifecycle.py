@@ -30,15 +30,35 @@ TRANSITIONS: dict[str, tuple[frozenset[State], State]] = {
     "inspected": (frozenset({State.NEW}), State.FREE),
     "install": (INSTALLABLE, State.INSTALLING),
     "installed": (frozenset({State.INSTALLING}), State.IN_USE),
+    "pooled": (frozenset({State.INSTALLING}), State.WARM),
     "install_failed": (frozenset({State.INSTALLING}), State.FREE),
-    "set_aside": (frozenset({State.NEW, State.FREE, State.WARM, State.IN_USE, State.BROKEN}), State.ASIDE),
-    # Taking back and bringing back lead to what the machine was, as far as its row tells: see upkeep.py.
+    "hand_over": (frozenset({State.WARM}), State.IN_USE),
+    "hand_over_failed": (frozenset({State.WARM}), State.FREE),
+    # It runs an OS that Dodai did not install, and keeps it.
+    "adopt": (frozenset({State.NEW, State.FREE}), State.IN_USE),
+    "release": (frozenset({State.IN_USE}), State.RELEASING),
+    "undo_release": (frozenset({State.RELEASING}), State.IN_USE),
+    "erase": (frozenset({State.RELEASING, State.FREE}), State.ERASING),  # a free one only where it is unerased
+    # Nothing was done to it: the site said no, or somebody cancelled it before.
+    "erase_refused": (frozenset({State.ERASING}), State.RELEASING),
+    "erase_refused_free": (frozenset({State.ERASING}), State.FREE),
+    "erased": (frozenset({State.ERASING}), State.FREE),
+    "erase_failed": (frozenset({State.ERASING}), State.BROKEN),
+    # Not what is warm: nothing in its row would tell it from what somebody uses.
+    "set_aside": (frozenset({State.NEW, State.FREE, State.IN_USE, State.BROKEN}), State.ASIDE),
+    # Taking back, repairing and bringing back lead to what the machine was, as far as its row tells: see upkeep.py.
     "take_back_new": (frozenset({State.ASIDE}), State.NEW),
     "take_back": (frozenset({State.ASIDE}), State.FREE),
     "take_back_used": (frozenset({State.ASIDE}), State.IN_USE),
+    "take_back_broken": (frozenset({State.ASIDE}), State.BROKEN),
+    "mark_broken": (
+        frozenset({State.NEW, State.FREE, State.WARM, State.IN_USE, State.RELEASING, State.ASIDE}), State.BROKEN,
+    ),
+    "repaired": (frozenset({State.BROKEN}), State.NEW),
+    "repaired_unerased": (frozenset({State.BROKEN}), State.RELEASING),
     "retire": (frozenset({State.NEW, State.FREE, State.ASIDE, State.BROKEN}), State.RETIRED),
     "bring_back": (frozenset({State.RETIRED}), State.NEW),
-}
+}  # fmt: skip
 
 
 def after(state: str, verb: str) -> State:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from machines.fleet import LOOKS
 from machines.lifecycle import State
-from machines.models import Cluster, Interface, Machine, Vlan
+from machines.models import Cluster, Machine, Vlan
 from machines.table import FAILED
 
 
@@ -75,12 +75,6 @@ def vlan_rows() -> list[VlanRow]:
 def without_cluster() -> int:
     """Machines in service that nobody put into a cluster."""
     return Machine.objects.exclude(state=State.RETIRED).filter(cluster=None).count()
-
-
-def cabling_of(vlan: Vlan) -> list[Interface]:
-    """The cards of the machines of a VLAN's clusters whose cables somebody entered, by switch and port."""
-    cards = Interface.objects.filter(machine__cluster__vlan=vlan).exclude(switch="").select_related("machine__cluster")
-    return list(cards.exclude(machine__state=State.RETIRED).order_by("switch", "switch_port", "mac"))
 
 
 def _shares(by_state: dict[str, int]) -> list[Share]:

@@ -1,11 +1,15 @@
 from django.urls import path
 
-from machines.views import buttons, inventory, sightings
+from machines.views import buttons, cabling, inventory, sightings
 
 urlpatterns = [
     path("machines/<slug:name>/power/", buttons.power, name="power"),
     path("machines/<slug:name>/bmc-test/", buttons.test_bmc, name="bmc_test"),
     path("machines/<slug:name>/root-disk/", buttons.root_disk, name="root_disk"),
+    path("machines/<slug:name>/port-moves/<int:number>/", buttons.port_move, name="port_move"),
+    path("cabling/", cabling.show, name="cabling"),
+    path("cabling/read/", cabling.read, name="cabling_read"),
+    path("cabling/moves/<int:number>/", cabling.move, name="cabling_move"),
     path("sightings/", sightings.sightings, name="sightings"),
     path("sightings/<int:number>/", sightings.sighting, name="sighting"),
     path("sightings/<int:number>/card/", sightings.add_card, name="sighting_card"),

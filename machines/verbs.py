@@ -6,6 +6,10 @@ from machines.models import Machine
 from machines.power import DRIVERS
 from machines.power.base import Power
 
+BY_PEOPLE = frozenset({"set_aside", "take_back", "mark_broken", "repaired", "adopt", "retire", "bring_back"})
+"""Of the table of transitions: those that are decided on a machine's page, and go no further than its row."""
+BY_OPERATIONS = frozenset({"release", "undo_release", "erase"})
+"""Of the same table: those that people ask for, and that take steps on the machine."""
 POWER_WHILE = {
     Power.ON: ("soft", "off", "reset"),
     Power.OFF: ("on",),
@@ -14,12 +18,19 @@ POWER_WHILE = {
 
 
 def possible(machine: Machine) -> frozenset[str]:
-    """Of: inspect, install, set_aside, take_back, retire, bring_back, choose_cluster, and `power`."""
+    """Of BY_PEOPLE and BY_OPERATIONS, and inspect, install, choose_cluster, reserve and `power`."""
     if machine.handled_by:
         return frozenset()
-    verbs = {"choose_cluster"} | lifecycle.allowed(machine.state) & {"set_aside", "take_back", "retire", "bring_back"}
+    verbs = {"reserve"} | lifecycle.allowed(machine.state) & BY_PEOPLE
+    if machine.state not in (State.RELEASING, State.ERASING):
+        verbs.add("choose_cluster")
     if machine.protected:
         return frozenset(verbs - {"retire"})
+    verbs |= lifecycle.allowed(machine.state) & BY_OPERATIONS
+    if machine.state == State.FREE and not machine.unerased:
+        verbs.discard("erase")
+    if machine.state == State.RELEASING and machine.erase_at is None:
+        verbs.add("release")  # it did not end well: once more
     if machine.state in lifecycle.INSTALLABLE:
         verbs |= {"inspect", "install"}
     if power_actions(machine):

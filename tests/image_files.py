@@ -22,12 +22,13 @@ ALIASES = (
 IN_INITRD = ("virtio_blk", "virtio_pci", "ahci", "sd_mod", "ext4")
 
 
-def initrd(*modules: str, pack=lambda data: zstandard.compress(data)) -> bytes:
+def initrd(*modules: str, pack=lambda data: zstandard.compress(data), aliases: str = "") -> bytes:
     """Microcode unpacked in front, then a packed archive with these modules, as Debian has it."""
     early, late = Tree(), Tree()
     early.file("kernel/x86/microcode/AuthenticAMD.bin", b"x")
     for module in modules:
         late.file(f"usr/lib/modules/{RELEASE}/kernel/drivers/{module.replace('_', '-')}.ko.xz", b"\x7fELF")
+    late.file(f"usr/lib/modules/{RELEASE}/modules.alias", aliases.encode())
     first, second = io.BytesIO(), io.BytesIO()
     early.write(first)
     late.write(second)

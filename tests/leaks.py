@@ -84,6 +84,9 @@ class Leaks:
     def _note_sealed(self, plain: str, purpose: str) -> None:
         if purpose in ("bmc password", "notice secret"):  # others are URLs and files: their words may be said
             self._note(self.used, f"a {purpose}", plain)
+        if purpose == "switch secrets" and plain:
+            for secret in json.loads(plain).values():
+                self._note(self.used, "a secret of a switch", secret)
         if purpose == "image secrets":
             self._note(self.used, "the key of a place", json.loads(plain).get("whole_place", "").partition("?")[2])
             for line in "\n".join(map(str, json.loads(plain).values())).splitlines():

@@ -48,6 +48,11 @@ def test_leaks_a_secret_variable_of_an_image():
     logger.warning("chpasswd: $6$c4n4ry$hash")
 
 
+def test_leaks_a_password_of_a_switch():
+    keys.encrypt('{"password": "c4n4ry-of-a-switch"}', purpose="switch secrets")
+    logger.warning("logging in with c4n4ry-of-a-switch")
+
+
 def test_leaks_into_the_queue(secret):
     django_rq.get_queue("default").enqueue("builtins.print", secret)
 

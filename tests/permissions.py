@@ -82,10 +82,10 @@ class Scene:
         from django.contrib.auth.models import Group
         from django.contrib.contenttypes.models import ContentType
 
-        from installs.models import ImageImport, InstallCap, NoticeTarget, Wave
+        from installs.models import Allocation, ImageImport, InstallCap, NoticeTarget, PoolLevel, Wave
         from machines import actions
         from machines.inventory import uploads
-        from machines.models import Cluster, Credentials, MachineType, Sighting, Vlan
+        from machines.models import Cluster, Credentials, MachineType, PortMove, Sighting, Switch, Vlan
 
         machine, image = installing.make_machine(), installing.make_image()
         install = scenes.failed(machine, image)
@@ -93,11 +93,13 @@ class Scene:
         scenes.work()
         others = [
             Cluster.objects.create(name="web"), Vlan.objects.create(vid=30, name="storage"), machine.site,
-            MachineType.objects.create(name="r640"), Credentials.objects.create(name="rack", username="root"),
+            MachineType.objects.create(name="r640"), Switch.objects.create(name="tor"),
+            Credentials.objects.create(name="rack", username="root"),
             InstallCap.objects.create(group=Group.objects.get(name="operator")),
         ]  # fmt: skip
         wave = Wave.objects.create(image=image, requested_by="admin")
         wave.machines.create(machine=machine, position=0, part=0)
+        type_with_image = {"type": others[3], "image": image}
         mac = "3c:ec:ef:00:00:01"
         actions.record_sighting(mac, address="10.0.0.9")
         sighting = Sighting.objects.get(mac=mac)
@@ -106,6 +108,10 @@ class Scene:
             user = scenes.make_user(None if role == "no_group" else role, name=role, is_staff=role == "admin")
             self.clients[role] = Client()
             self.clients[role].force_login(user)
+        asked_move = PortMove.objects.create(
+            switch=Switch.objects.get(), port="1", vlan=30, interface=machine.interfaces.get(), asked_by="admin",
+            state=PortMove.State.ASKED,
+        )  # fmt: skip
         self.values: dict[str, Any] = {
             "name": machine.name, "number": install.pk, "mac": "52:54:00:00:00:01", "token": "A" * 43,
             "nonce": "0" * 32,
@@ -113,6 +119,11 @@ class Scene:
             "imports:number": ImageImport.objects.create(name="x", source="url", requested_by="admin").pk,
             "waves:number": wave.pk, **dict.fromkeys(TASKS, by_hand.pk),
             "notices:number": NoticeTarget.objects.create(name="ops", address="https://example.org/").pk,
+            "port_move:number": asked_move.pk, "cabling_move:number": asked_move.pk,
+            "allocations:number": Allocation.objects.create(
+                **type_with_image, cluster=others[0], requested_by="admin"
+            ).pk,
+            "pool:number": PoolLevel.objects.create(**type_with_image).pk,
             "clusters:number": others[0].pk, "vlans:number": others[1].pk,
             "sightings:number": sighting.pk, "connect:number": sighting.pk,
             "verb": "inspect", "form": "csv", "app_label": "machines", "url": "nowhere/", "object_id": machine.pk,

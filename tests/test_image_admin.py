@@ -12,13 +12,13 @@ NUMBERS = dict.fromkeys(("root_mib", "swap_mib", "ephemeral_mib", "kdump_mib", "
 def address(settings) -> str:
     """Where an image of a method is entered that is no part of Dodai."""
     settings.INSTALL_METHODS = [*settings.INSTALL_METHODS, "tests.third_party.erasing.Erase"]
-    return f"{reverse('admin:installs_image_add')}?method=erase"
+    return f"{reverse('admin:installs_image_add')}?method=shred"
 
 
 def test_first_the_method_is_chosen(admin, address):
     bare = address.partition("?")[0]
     assert "Erase the disk" in admin.get(bare).content.decode()
-    assert admin.post(bare, {"method": "erase"}).headers["Location"] == address
+    assert admin.post(bare, {"method": "shred"}).headers["Location"] == address
 
 
 def test_what_the_form_refuses_is_not_stored(admin, address):
@@ -30,7 +30,7 @@ def test_what_the_form_refuses_is_not_stored(admin, address):
 def test_what_it_takes_is_there_to_be_changed(admin, address):
     assert admin.post(address, {"name": "nothing", "metadata-passes": "3", **NUMBERS}).status_code == 302
     image = Image.objects.get()
-    assert (image.method, image.metadata, image.sha256) == ("erase", {"passes": 3, "reason": ""}, "")
+    assert (image.method, image.metadata, image.sha256) == ("shred", {"passes": 3, "reason": ""}, "")
     change = reverse("admin:installs_image_change", args=[image.pk])
     assert 'name="metadata-passes" value="3"' in admin.get(change).content.decode()
     assert admin.post(change, {"name": "nothing", "metadata-passes": "1", **NUMBERS}).status_code == 302

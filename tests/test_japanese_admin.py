@@ -9,15 +9,17 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from installs.models import SshKey
-from machines.models import Credentials, MachineType, Sighting
+from machines.models import Credentials, MachineType, Sighting, Switch
 from tests import installing, scenes
 from tests.test_japanese_pages import english_in
 
 pytestmark = pytest.mark.django_db
 OURS = ("machines", "installs", "auth")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBbZ0YhVYq3iJxyxmMTq1H5rJ5yq3m6cB7Jx9o0aAbCd ada"
-NOT_OURS = re.compile(r"(Django_Rq|Axes) \| .*|(Group-permission|User-group) relationships?: .*|ssh-ed25519 .*")
-"""What Django and others say of their own rows."""
+NOT_OURS = re.compile(
+    r"(Django_Rq|Axes) \| .*|(Group-permission|User-group) relationships?: .*|ssh-ed25519 .*|Open vSwitch"
+)
+"""What Django and others say of their own rows, and names of programs."""
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def japanese(client):
     installing.make_image()
     MachineType.objects.create(name="x11")
     Credentials.objects.create(name="rack", username="ada")
+    Switch.objects.create(name="leaf", driver="netmiko", read_report=[{"port": "1", "vlan": 210, "allowed": True}])
     Sighting.objects.create(mac="52:54:00:aa:bb:cc")
     SshKey.objects.create(name="ada", public_key=KEY)
     return client
@@ -67,6 +70,7 @@ def test_no_page_of_the_admin_speaks_english(japanese):
         ("installs_sshkey", {"name": "x", "account": "root", "public_key": f"{KEY}\n{KEY}"}),
         ("machines_cluster", {"name": "web", "colour": "red"}),
         ("machines_vlan", {"vid": "9999", "name": "x"}),
+        ("machines_switch", {"name": "leaf", "driver": "telnet"}),
         ("machines_machinetype", {"name": "y", "boot_order": "disk", "local_boot": "auto", "kernel_args": "a;b"}),
         ("machines_machine", {"name": "Bad Name", "uuid": "none"}),
         (

@@ -70,5 +70,5 @@ def test_tables_of_words_follow_the_language_of_the_reader():
 
 
 def test_what_is_stored_or_logged_stays_english():
-    assert {method.done_label for method in METHODS.values()} <= {"Installed", "Inspected"}
+    assert all(method.done_label.isascii() for method in METHODS.values())
     assert all(label.isascii() for method in METHODS.values() for _, label in method.milestones)

@@ -10,8 +10,8 @@ from dodaiweb import activity
 from installs import actions
 from installs.models import ImageImport, Install, NoticeTarget
 from machines import actions as machine_actions
-from machines import bmc_test
-from machines.models import Bmc, Cluster, Machine, PowerCommand, Sighting
+from machines import bmc_test, cabling
+from machines.models import Bmc, Cluster, Machine, PowerCommand, Sighting, Switch
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
@@ -55,6 +55,29 @@ def test_power_commands_say_when_they_failed(operator):
     assert rows(operator) == ["ada | asked to switch off | node1 | Power"]
     PowerCommand.objects.filter(pk=operator_asked.pk).update(state="failed", message="the BMC does not answer")
     assert rows(operator) == ["ada | asked to switch off, which failed: the BMC does not answer | node1 | Power"]
+
+
+def test_ports_that_are_moved_and_what_people_say_of_them(operator):
+    card = installing.make_machine().interfaces.get()
+    card.switch, card.switch_port = Switch.objects.create(name="patch", vlans="210", ports="p1"), "p1"
+    card.save()
+    cabling.move_cards({card: 210}, by="install 7")
+    asked = "install 7 | asked to move port p1 of patch into VLAN 210: "
+    assert rows(operator) == [asked + "waits for an operator | node1 | Switch ports"]
+    [first] = cabling.open_moves(card.machine_id)
+    cabling.confirm(first.pk, by="grace")
+    assert rows(operator, kind="ports") == [
+        "grace | moved port p1 of patch into VLAN 210 by hand | node1 | Switch ports",
+        asked + "moved | node1 | Switch ports",
+    ]
+    cabling.move_cards({card: None}, by="ada")
+    [second] = cabling.open_moves(card.machine_id)
+    cabling.cannot(second.pk, "<b>it is glued in", by="grace")
+    assert rows(operator, kind="ports")[:2] == [
+        "grace | cannot move port p1 of patch out of every VLAN: &lt;b&gt;it is glued in | node1 | Switch ports",
+        "ada | asked to move port p1 of patch out of every VLAN: not moved | node1 | Switch ports",
+    ]
+    assert rows(operator, kind="ports", machine="node2") == []
 
 
 def test_what_people_do_on_a_machines_page_is_kept(operator):

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-from machines.models import Cluster, Interface, Machine
+from machines import cabling
+from machines.models import Cluster, Interface, Machine, PortMove, Switch
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
@@ -33,12 +34,52 @@ def test_what_differs_from_the_inventory_is_marked(operator, machine):
 
 def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
     Interface.objects.update(
-        switch="leaf-3", switch_port="Ethernet1/7", speed_mbps=25000, has_link=True, seen_at=now(), name="eno1"
+        switch=Switch.objects.create(name="leaf-3"),
+        switch_port="Ethernet1/7",
+        speed_mbps=25000,
+        has_link=True,
+        seen_at=now(),
+        name="eno1",
     )
     assert "eno1 · 25 Gb/s · link · DHCP Cabled to leaf-3, port Ethernet1/7" in shown(operator)
-    Interface.objects.update(seen_at=None, switch="")
+    Interface.objects.update(seen_at=None, switch=None)
     assert "entered, not found yet" in shown(operator)
     assert "Nobody entered where its cable goes" in shown(operator)
+
+
+@pytest.fixture
+def asked(machine) -> PortMove:
+    """Somebody is to move a port of this machine."""
+    patch = Switch.objects.create(name="patch", vlans="210", ports="p1")
+    card = machine.interfaces.get()
+    card.switch, card.switch_port = patch, "p1"
+    card.save()
+    cabling.move_cards({card: 210}, by="install 7")
+    return PortMove.objects.get()
+
+
+def test_a_port_to_be_moved_by_hand_is_asked_for_and_confirmed(operator, asked):
+    said = shown(operator)
+    assert "This waits for you Put port p1 of the switch patch into VLAN 210." in said
+    assert "for install 7" in said
+    path = f"/machines/node1/port-moves/{asked.pk}/"
+    said = text_of(operator.post(path, {"done": "yes"}, follow=True))
+    assert "Thank you: port p1 of patch counts as moved." in said
+    assert "This waits for you" not in said
+    asked.refresh_from_db()
+    assert (asked.state, asked.after, asked.ended_by) == ("moved", 210, "operator")
+    assert "Nobody asks for that any more." in text_of(operator.post(path, {"done": "yes"}, follow=True))
+
+
+def test_a_port_that_cannot_be_moved_by_hand_is_said_to_be(operator, asked):
+    path = f"/machines/node1/port-moves/{asked.pk}/"
+    assert "Say why the port cannot be moved." in text_of(operator.post(path, {"why": " "}, follow=True))
+    said = text_of(operator.post(path, {"why": scenes.HOSTILE}, follow=True))
+    assert "Noted: port p1 of patch stays where it is." in said
+    asked.refresh_from_db()
+    assert (asked.state, asked.after, asked.problem) == ("failed", None, scenes.HOSTILE)
+    other = installing.make_machine("node2", number=2)
+    assert operator.post(f"/machines/{other.name}/port-moves/{asked.pk}/", {"done": "yes"}).status_code == 404
 
 
 def test_bonds_and_vlans_stand_beside_the_cards(operator, machine):
@@ -147,3 +188,23 @@ def test_a_viewer_reads_the_notes_and_changes_nothing(client, machine):
     assert "bring a ladder" in html
     assert "<textarea" not in html
     assert 'class="menu"' not in html
+
+
+def test_a_broken_machine_is_marked_and_repaired(operator, machine):
+    said = text_of(operator.post("/machines/node1/broken/", {"why": "fan 3"}, follow=True))
+    assert "node1 is marked as broken." in said and "Marked as broken by operator: fan 3" in said
+    assert "node1 is repaired: inspect it next." in text_of(operator.post("/machines/node1/repaired/", follow=True))
+    assert Machine.objects.get().state == "new"
+
+
+def test_a_reservation_is_shown_and_given_free(operator, machine):
+    assert "Reserved for ada" in text_of(operator.post("/machines/node1/reserve/", {"owner": "ada"}, follow=True))
+    assert "node1 is no longer reserved." in text_of(operator.post("/machines/node1/give-free/", follow=True))
+    assert Machine.objects.get().reserved_for == ""
+
+
+def test_what_is_typed_wrong_is_kept_in_its_form(operator, machine):
+    response = operator.post("/machines/node1/reserve/", {"owner": "ada", "until": "2001-01-01T10:00"})
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert 'value="2001-01-01T10:00" data-typed' in page and "This time is over" in text_of(response)

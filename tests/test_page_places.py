@@ -5,7 +5,7 @@ import pytest
 from installs import actions
 from machines import actions as machine_actions
 from machines import places
-from machines.models import Cluster, Interface, Machine, Sighting, Vlan
+from machines.models import Cluster, Interface, Machine, Sighting, Switch, Vlan
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
@@ -42,7 +42,7 @@ def test_a_cluster_lists_its_machines(operator, web):
     installing.make_machine("other", number=2)
     said = text_of(operator.get(f"/clusters/{web.pk}/"))
     assert "node1 Free" in said
-    assert "debian-12 R1·7" in said
+    assert "debian-12 DHCP R1·7" in said
     assert "other" not in said
     assert operator.get("/clusters/99/").status_code == 404
 
@@ -83,11 +83,11 @@ def test_a_machine_that_failed_stands_as_failed_in_its_cluster(operator, web):
 
 def test_a_vlan_names_its_clusters_and_the_ports_of_their_machines(operator, web):
     installing.make_machine(cluster=web)
-    Interface.objects.update(switch="leaf-3", switch_port="Ethernet1/7")
+    Interface.objects.update(switch=Switch.objects.create(name="leaf-3"), switch_port="Ethernet1/7")
     assert "30 storage web 1" in text_of(operator.get("/vlans/"))
     said = text_of(operator.get(f"/vlans/{web.vlan_id}/"))
-    assert "leaf-3 Ethernet1/7 node1 52:54:00:00:00:01" in said
-    assert "Dodai moves no switch port yet" in text_of(operator.get("/vlans/"))
+    assert "leaf-3 Ethernet1/7 not read yet – node1 web 52:54:00:00:00:01" in said
+    assert "This is what is entered." in text_of(operator.get("/vlans/"))
 
 
 @pytest.mark.parametrize(

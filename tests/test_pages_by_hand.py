@@ -147,7 +147,7 @@ def test_activity_tells_who_said_what(operator, install):
     assert "cancelled" not in said
 
 
-def ended(machine: Machine, image: Image, state: str, *, method: str = "file-tree", **fields) -> Install:
+def ended(machine: Machine, image: Image | None, state: str, *, method: str = "file-tree", **fields) -> Install:
     moment = now()
     return Install.objects.create(
         machine=machine, image=image, method=method, state=state, plan_digest="x", requested_by="x", queued_at=moment,
@@ -168,7 +168,7 @@ def records(db) -> Image:
     failed = ended(machines[1], image, "failed")
     ended(machines[1], image, "installed", method="manual", retry_of=failed, fallback=1)
     ended(machines[1], image, "failed", retry_of=failed)
-    ended(machines[2], image, "installed", method="inspect")
+    ended(machines[2], None, "installed", method="inspect")
     ended(machines[2], installing.make_image("other", sha256="cd" * 32), "installed")
     return image
 

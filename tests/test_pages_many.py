@@ -12,7 +12,7 @@ from installs.images.boot_match import Match
 from installs.models import Install
 from installs.network_words import place_words
 from machines.many import Confirmation
-from machines.models import Cluster, Machine, PowerCommand, Vlan
+from machines.models import Cluster, Machine, PowerCommand, Switch, Vlan
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 from tests.test_pages_fleet import failures
@@ -48,7 +48,7 @@ def test_the_plan_of_many_says_who_was_there_last_and_how_long_it_will_take(oper
     assert "Owner: storage team" in page
     assert page.count("median of 1 install of this image on all models") == 4
     assert page.count("734 MB to fetch, 629 MB to write") == 4
-    assert "Dodai moves no switch port" in page
+    assert "Switch ports are moved only where the plan of a machine says so." in page
 
 
 def test_the_plan_of_many_says_whether_each_will_boot_and_which_vlan_it_is_in(operator, machines, monkeypatch):
@@ -57,13 +57,13 @@ def test_the_plan_of_many_says_whether_each_will_boot_and_which_vlan_it_is_in(op
     monkeypatch.setattr(many_pages, "match", lambda image, machine: found.get(machine.name, unknown))
     web = Cluster.objects.create(name="web", vlan=Vlan.objects.create(vid=30, name="storage"))
     Machine.objects.filter(pk=machines[1].pk).update(cluster=web)
-    machines[1].interfaces.update(switch="sw1", switch_port="7")
+    machines[1].interfaces.update(switch=Switch.objects.create(name="sw1", ports="7"), switch_port="7")
     page = text_of(shown(operator, machines, installing.make_image()))
     assert "It will boot. It has the drivers." in page
     assert "Installed, it would not start: No x in this image." in page
     assert page.count("Nobody knows whether it will boot. Inspect it.") == 2
     assert page.count("No driver for the network card") == 2
-    assert "Its cluster web is on VLAN 30 storage: if its ports are not there, somebody must move them." in page
+    assert "Its cluster web is on VLAN 30 storage." in page and "sw1 port 7 goes into VLAN 30." in page
     assert "is cabled to sw1, port 7." in page
     assert page.count("It is in no cluster.") == 3
 
@@ -73,7 +73,7 @@ def test_whether_many_will_boot_and_their_vlans_cost_no_query_a_machine(operator
     for machine in machines:
         Machine.objects.filter(pk=machine.pk).update(cluster=Cluster.objects.create(name=machine.name, vlan=vlan))
     known = list(Machine.objects.select_related("cluster"))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         found = many_pages.prospects([(machine, image) for machine in known])
     assert {match.verdict for match in found["matches"].values()} == {"unknown"}
     assert found["places"][machines[3].pk] == place_words(Machine.objects.get(name="node4"))

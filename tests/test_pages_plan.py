@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from installs.models import Image, Install
-from machines.models import Disk, Machine
+from machines.models import Disk, Machine, Site, Switch
 from tests import installing, scenes
 from tests.test_pages_content import text_of
 
@@ -163,7 +163,7 @@ def test_the_plan_says_who_used_it_last_and_what_it_is_now(operator, machine, im
         assert words in said
 
 
-def test_the_plan_says_that_no_port_is_moved(operator, machine, image):
+def test_the_plan_says_which_ports_are_moved(operator, machine, image):
     from machines.models import Cluster, Vlan
 
     assert "Dodai moves no switch port: every card stays in the VLAN it is in now. It is in no cluster." in text_of(
@@ -171,10 +171,20 @@ def test_the_plan_says_that_no_port_is_moved(operator, machine, image):
     )
     cluster = Cluster.objects.create(name="web", vlan=Vlan.objects.create(vid=30, name="storage"))
     Machine.objects.update(cluster=cluster)
-    machine.interfaces.update(switch="leaf-3", switch_port="7")
     said = text_of(operator.get("/machines/node1/install/"))
     assert "Its cluster web is on VLAN 30 storage: if its ports are not there, somebody must move them." in said
+    machine.interfaces.update(switch=Switch.objects.create(name="leaf-3"), switch_port="7")
+    assert "somebody must move them" in text_of(operator.get("/machines/node1/install/")), "no port of it is listed"
+    Switch.objects.update(ports="7")
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "leaf-3 port 7 goes into VLAN 30. Its cluster web is on VLAN 30 storage." in said
     assert "52:54:00:00:00:01 is cabled to leaf-3, port 7." in said
+    Site.objects.update(provision_vlan=Vlan.objects.create(vid=9, name="boot"))
+    both = "leaf-3 port 7 goes into VLAN 9 for the network boot, and into VLAN 30 once the OS has called."
+    assert both in text_of(operator.get("/machines/node1/install/"))
+    Machine.objects.update(cluster=None)
+    said = text_of(operator.get("/machines/node1/install/"))
+    assert "leaf-3 port 7 goes into VLAN 9 for the network boot." in said and "moves no switch port" not in said
 
 
 def test_the_expected_time_is_a_guess_until_it_was_measured(operator, machine, image):

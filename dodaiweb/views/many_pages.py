@@ -18,16 +18,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from dodaiweb.asked import number as row_number
-from dodaiweb.views.machine_page import AsideForm
+from dodaiweb.views.decisions import AsideForm
 from installs import actions, digests, many
 from installs.forecast import forecasts
 from installs.images.boot_match import match
 from installs.methods import METHODS
 from installs.models import Image
 from installs.network_words import place_words
+from installs.releasing import release
 from machines import actions as machine_actions
 from machines import many as many_machines
-from machines import upkeep, verbs
+from machines import verbs
 from machines.many import Confirmation, Result, chosen
 from machines.models import Cluster, Machine
 
@@ -62,7 +63,11 @@ QUESTIONS = {
         gettext_lazy("Set aside"), "set_aside",
         gettext_lazy("Nothing can be installed on them until somebody takes them back. Their power is left as it is."),
     ),
-    "cluster": Question(gettext_lazy("Cluster"), "choose_cluster", gettext_lazy("Their VLAN is that of the cluster.")),
+    "cluster": Question(
+        gettext_lazy("Cluster"), "choose_cluster",
+        gettext_lazy("Their ports, where they are entered, are moved to the VLAN of the cluster."),
+        needs="machines.install_machine",
+    ),
 }  # fmt: skip
 
 
@@ -146,7 +151,10 @@ def _show_plans(
 
 def prospects(ready: list[tuple[Machine, Image]]) -> dict[str, Any]:
     """Will each start from its image, and where is it in the network? By machine; a query a table, not a machine."""
-    prefetch_related_objects([machine for machine, _image in ready], "cluster__vlan", "disks", "interfaces")
+    prefetch_related_objects(
+        [machine for machine, _image in ready], "cluster__vlan", "disks", "interfaces__switch",
+        "site__provision_vlan",
+    )  # fmt: skip
     return {
         "matches": {machine.pk: match(image, machine) for machine, image in ready},
         "places": {machine.pk: place_words(machine) for machine, _image in ready},
@@ -216,7 +224,11 @@ def _cluster(request: HttpRequest, machines: list[Machine]) -> HttpResponse:
         return _ask(request, "cluster", machines, problem=_("This cluster is gone: choose another one."))
 
     def choose(machine: Machine) -> str:
-        upkeep.choose_cluster(machine, found)
+        try:
+            if release.move_to(machine, found, by=request.user.get_username()):
+                return _("is being moved")
+        except actions.Refused as exc:
+            raise machine_actions.Refused(str(exc)) from exc
         return _("is in the cluster %(cluster)s now") % {"cluster": found} if found else _("is in no cluster now")
 
     return _tell(request, _each(machines, "cluster", choose))

@@ -91,7 +91,7 @@ def _missing(image: Image, found: Drivers, modalias: str, driver: str) -> str:
         return ""
     names = loadable or ({known} if known and any(known == module for _pattern, module in found.aliases) else set())
     assert found.in_initrd is not None
-    if names & found.in_initrd:
+    if known in found.in_initrd or names & found.in_initrd:
         return ""
     if names:
         name = known if known in names else sorted(names)[0]

@@ -64,6 +64,10 @@ class Work(Protocol):
         """The machine's power driver; every call first renews the claim, and fails if it was lost."""
         ...
 
+    def hold(self, span: timedelta) -> None:
+        """Renew the claim for so long, before an effect that takes longer than a call to a BMC."""
+        ...
+
     def note(self, text: str, *, name: str = "note") -> None:
         """An event of the history; `name` is for those that something asks for later."""
         ...
@@ -128,16 +132,24 @@ class InstallMethod:
     """What it asks of an image beside its file. Its cleaned data, as JSON, is `Image.metadata`."""
     writes_disks: ClassVar[bool] = True
     """Whether the machine has to ask for the write grant. Who writes nothing is granted nothing."""
+    writes_all_disks: ClassVar[bool] = False
+    """Whether it is granted all `disks` of its plan, and not the one `disk`."""
     makes_partitions: ClassVar[bool] = False
     """Whether the sizes of partitions that an image has (root, swap, ...) mean anything to it."""
     by_operator: ClassVar[bool] = False
     """Whether a person does it all, and says how it went: it needs no BMC, no network boot and no file."""
+    is_light: ClassVar[bool] = False
+    """Whether it moves no image: the limit of installs at a site counts and holds it not."""
     stays_on_network: ClassVar[bool] = False
     """Whether network boots lead to its kernel for as long as the machine runs the image, after the install too."""
 
     def run(self, step: str, work: Work) -> Outcome:
         outcome: Outcome = getattr(self, step)(work)
         return outcome
+
+    def needs(self, step: str, install: Install) -> bool:
+        """Whether this step has anything to do for this install; else it is passed over."""
+        return True
 
     def step_after(self, event: str) -> int | None:
         """The index of the step that follows the wait for `event`; None when nothing waits for it."""
@@ -171,3 +183,39 @@ class InstallMethod:
     def file(self, name: str, install: Install, boot: NetworkBoot) -> str | None:
         """A text that the machine fetches by `boot.file_url(name)` while its attempt goes on; None: there is none."""
         return None
+
+
+class Operation(InstallMethod):
+    """What is done to a machine beside putting an image on it, on the same engine: deadlines, claims, page, history.
+
+    What it is told when it is asked for stands in its plan as `told`, values of JSON.
+    """
+
+    possible_in: ClassVar[frozenset[str]]
+    """States of a machine."""
+    boots_ramdisk: ClassVar[bool] = False
+    writes_disks = False
+    is_light = True
+
+    def machine_problems(self, machine: Machine, told: dict[str, Any]) -> list[str]:
+        """What stands in the way on this machine, in words of the reader's language; the plan shows it."""
+        return []
+
+    def facts(self, machine: Machine, told: dict[str, Any]) -> dict[str, Any]:
+        """What else is frozen with its plan."""
+        return {}
+
+    def begun(self, install: Install, machine: Machine) -> None:
+        """It was asked for: change the row of its machine, which the caller has locked and saves (see effects.py)."""
+
+    def finished(self, install: Install, machine: Machine) -> None:
+        """The last step is done; the same."""
+
+    def failed(self, install: Install, machine: Machine) -> None:
+        """It failed or was cancelled; the same. The machine must be left in a state with a way out."""
+
+    def boots_network(self, received: set[str]) -> bool:
+        return False
+
+    def script(self, plan: dict[str, Any]) -> str:
+        return ""

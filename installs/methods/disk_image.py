@@ -41,7 +41,10 @@ class DiskImageForm(forms.Form):
 class DiskImage(DiskMethod):
     slug = "disk-image"
     label = gettext_noop("Write a disk image")
-    steps = ("power_off", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot")
+    steps = (
+        "power_off", "set_ports", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot",
+        "join_vlan",
+    )  # fmt: skip
     waits = {"netboot": "install", "write": "install_reboot", "first_boot": "installed"}
     phases: ClassVar[tuple[str, ...]] = ("clear", "write", "verify", "grow", "configure")
     kinds = ("raw.zst", "raw.gz", "raw")

@@ -19,7 +19,10 @@ SLOWEST_BYTES_PER_SECOND = 2_000_000  # slower than any disk or link worth insta
 class FileTree(DiskMethod):
     slug = "file-tree"
     label = _("Copy a file tree")
-    steps = ("power_off", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot")
+    steps = (
+        "power_off", "set_ports", "set_boot", "power_on", "netboot", "copy", "boot_from_disk", "reset", "first_boot",
+        "join_vlan",
+    )  # fmt: skip
     waits = {"netboot": "install", "copy": "install_reboot", "first_boot": "installed"}
     phases = ("fetch", "verify", "partition", "copy", "configure", "bootloader")
     kinds = ("ext4", "tar.zst")

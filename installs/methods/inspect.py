@@ -5,14 +5,15 @@ from typing import Any
 from django.utils.translation import gettext_noop as _
 
 from installs import scripts
-from installs.methods.base import Outcome, Work
+from installs.methods.base import Operation, Outcome, Work
 from installs.methods.ramdisk import RamdiskMethod
+from machines import lifecycle
 
 
-class Inspect(RamdiskMethod):
+class Inspect(RamdiskMethod, Operation):
     slug = "inspect"
     label = _("Inspection")
-    steps = ("power_off", "set_boot", "power_on", "netboot", "switch_off")
+    steps = ("power_off", "set_ports", "set_boot", "power_on", "netboot", "switch_off", "restore_ports")
     waits = {"netboot": "inspected"}
     milestones = (
         ("power_off", _("Power off")),
@@ -22,7 +23,9 @@ class Inspect(RamdiskMethod):
         ("switch_off", _("Power off again")),
     )
     done_label = _("Inspected")
-    writes_disks = False
+    possible_in = lifecycle.INSTALLABLE
+    boots_ramdisk = True
+    is_light = False
 
     def switch_off(self, work: Work) -> Outcome:
         return self.power_off(work)

@@ -25,7 +25,9 @@ MIB = 1 << 20
 class Live(OsMethod):
     slug = "live"
     label = gettext_noop("Run from memory")
-    steps = ("power_off", "set_boot", "power_on", "netboot", "first_boot")
+    steps = (
+        "power_off", "set_ports", "set_boot", "power_on", "netboot", "first_boot", "join_vlan",
+    )  # fmt: skip
     waits = {"netboot": "install", "first_boot": "installed"}
     phases = ("fetch", "verify", "configure")
     milestones = (

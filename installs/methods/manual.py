@@ -11,7 +11,8 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from installs.methods.base import InstallMethod, Next, Outcome, WaitFor, Work
+from installs.methods.base import Next, Outcome, WaitFor, Work
+from installs.methods.port_steps import PortSteps
 from installs.models import Image
 from machines.models import Disk, Machine
 
@@ -33,10 +34,10 @@ class ManualForm(forms.Form):
     )
 
 
-class Manual(InstallMethod):
+class Manual(PortSteps):
     slug = "manual"
     label = gettext_noop("By an operator")
-    steps = ("call", "answer", "by_hand")
+    steps = ("call", "answer", "by_hand", "join_vlan")
     waits = {"answer": "taken", "by_hand": "installed"}
     milestones = (
         ("call", gettext_noop("Calling an operator")),

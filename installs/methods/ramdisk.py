@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from installs import witness
-from installs.methods.base import Again, InstallMethod, Next, Outcome, StepFailed, WaitFor, Work
+from installs.methods.base import Again, Next, Outcome, StepFailed, WaitFor, Work
+from installs.methods.port_steps import PortSteps
 from installs.models import BOOT_FLAG_LOST
 from machines.models import BootOrder
 from machines.power.base import BootDevice, NeedsOperator, Power
@@ -16,7 +17,7 @@ LOOK_AGAIN = timedelta(seconds=5)
 OPERATOR_MAY_TAKE = timedelta(hours=2)
 
 
-class RamdiskMethod(InstallMethod):
+class RamdiskMethod(PortSteps):
     """Switches the machine off, on again from the network, and waits for the ramdisk's first word."""
 
     def power_off(self, work: Work) -> Outcome:

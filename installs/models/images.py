@@ -177,6 +177,10 @@ class SshKey(models.Model):
         help_text=_("Whom it lets in. Other accounts than root are made, and may use sudo without a password."),
     )  # fmt: skip
     public_key = models.TextField(_("public key"))
+    clusters = models.ManyToManyField(
+        "machines.Cluster", blank=True, related_name="keys", verbose_name=_("clusters"),
+        help_text=_("Only machines of these take it. None: all machines do."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("SSH key")

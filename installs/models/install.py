@@ -19,8 +19,8 @@ class InstallQuerySet(models.QuerySet["Install"]):
         return self.filter(state__in=ENDED)
 
     def real_installs(self) -> "InstallQuerySet":
-        """Without inspections, which run on the same engine."""
-        return self.exclude(method="inspect")
+        """Without inspections and other operations, which run on the same engine."""
+        return self.filter(image__isnull=False)
 
     def due(self) -> "InstallQuerySet":
         """A worker should look at these now: nobody holds them and their time has come."""
@@ -95,6 +95,7 @@ class Install(models.Model):
     fallback = models.PositiveSmallIntegerField(
         default=0, help_text="By which method of the image's chain: 0 its own, 1 the next after `retry_of` failed"
     )
+    is_for_pool = models.BooleanField(default=False, help_text="Its machine waits for an owner afterwards")
     queued_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -117,8 +117,8 @@ def forget_old() -> int:
 
 
 def _note(install: Install, kind: Notice.Kind) -> None:
-    if install.is_inspection and kind not in (Notice.Kind.FAILED, Notice.Kind.OPERATOR):
-        return  # inspections come and go: only their failures are news
+    if install.image_id is None and kind not in (Notice.Kind.FAILED, Notice.Kind.OPERATOR):
+        return  # inspections and other operations come and go: only their failures are news
     mine = Q(cluster=None) | Q(cluster=install.machine.cluster_id)
     targets = list(NoticeTarget.objects.filter(mine, is_enabled=True, **{SWITCHES[kind]: True}))
     if targets:

@@ -24,6 +24,7 @@ def payload_of(install: Install, kind: Notice.Kind) -> dict[str, Any]:
             "data": {
                 "install": install.pk,
                 "is_inspection": install.is_inspection,
+                "operation": None if install.image else install.method,
                 "machine": machine.name,
                 "cluster": machine.cluster.name if machine.cluster else None,
                 "site": machine.site.name,
@@ -83,7 +84,7 @@ def subject_of(payload: dict[str, Any]) -> str:
         case Notice.Kind.TEST:
             return "Dodai: test notice"
         case Notice.Kind.FAILED:
-            what = "inspection" if data["is_inspection"] else "install"
+            what = "inspection" if data["is_inspection"] else data.get("operation") or "install"
             return f"Dodai: {what} of {data['machine']} failed ({data['cause']})"
         case Notice.Kind.INSTALLED:
             doubt = " (not confirmed: the OS answers, but has not called itself)" if data.get("is_unconfirmed") else ""
@@ -92,7 +93,7 @@ def subject_of(payload: dict[str, Any]) -> str:
             return f"Dodai: {data['machine']} waits for an operator"
         case Notice.Kind.WAVE_STOPPED:
             return f"Dodai: wave {data['wave']} of {data['image']} stopped after {data['ended_badly']} bad ends"
-    return f"Dodai: install of {data['machine']} was cancelled"
+    return f"Dodai: {data.get('operation') or 'install'} of {data['machine']} was cancelled"
 
 
 def text_of(payload: dict[str, Any]) -> str:

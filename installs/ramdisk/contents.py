@@ -7,8 +7,8 @@ KERNEL = "linux-image-amd64"
 
 TOOLS = (
     "bash busybox ca-certificates coreutils curl dmidecode dmsetup dosfstools e2fsprogs efibootmgr fdisk grub-common "
-    "grub2-common grub-efi-amd64-bin grub-pc-bin ipmitool iproute2 jq kmod libgcc-s1 mdadm mount openssl parted "
-    "perl-base rsync tar tgt util-linux xfsprogs zstd"
+    "grub2-common grub-efi-amd64-bin grub-pc-bin hdparm ipmitool iproute2 jq kmod libgcc-s1 mdadm mount "
+    "nvme-cli openssl parted perl-base rsync tar tgt util-linux xfsprogs zstd"
 ).split()
 
 # In the closure by way of maintainer scripts or documentation; nothing in the ramdisk loads them.
@@ -20,8 +20,9 @@ NEVER_UNPACKED = (
 
 PROGRAMS = (
     "bash blkdiscard blkid blockdev busybox curl dd dmidecode dmsetup e2fsck efibootmgr grub-install grub-mkimage "
-    "grub-probe ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount "
-    "openssl parted partprobe perl resize2fs rsync sfdisk tar tee tgtadm tgtd tune2fs umount wipefs xfs_growfs zstd"
+    "grub-probe hdparm ip ipmitool jq kmod losetup lsblk lscpu mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap mount "
+    "nvme openssl parted partprobe perl resize2fs rsync sfdisk tar tee tgtadm tgtd tune2fs umount wipefs xfs_growfs "
+    "zstd"
 ).split()
 # kmod understands compressed modules and soft dependencies; busybox's applets of these names do not.
 KMOD_NAMES = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")

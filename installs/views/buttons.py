@@ -33,7 +33,7 @@ operating = permission_required("machines.operate_machine", raise_exception=True
 @never_cache
 @seeing
 def plan_page(request: HttpRequest, name: str) -> HttpResponse:
-    known = Machine.objects.select_related("site", "type", "bmc", "cluster__vlan")
+    known = Machine.objects.select_related("site__provision_vlan", "type", "bmc", "cluster__vlan")
     machine = get_object_or_404(known, name=name)
     if request.method == "POST":
         return _start(request, machine)

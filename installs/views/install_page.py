@@ -7,13 +7,14 @@ from django.utils.timezone import now
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from installs import leaving, logs, overview, timeline
+from installs import again, leaving, logs, overview, timeline
 from installs.advice import advice_for
 from installs.attention import cause_words
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Install
-from installs.words import event_words, noun, words_for
+from installs.operation_words import noun
+from installs.words import event_words, words_for
 from machines import hardware
 from machines.console import WHOLE_BYTES, console_tail
 
@@ -53,6 +54,7 @@ def install(request: HttpRequest, number: int) -> HttpResponse:
         "console": None if console is None else logs.last_lines(console),
         "power": hardware.power_words(found.machine),
         "retries": list(found.retries.order_by("pk").values_list("pk", "fallback")),
+        "why_no_retry": again.why_not(found),
         "if_cancelled": leaving.if_cancelled(found) if found.is_live else "",
         "left_behind": [] if found.is_live or found.state == State.INSTALLED else leaving.left_behind(found),
     })  # fmt: skip
@@ -65,7 +67,7 @@ def log(request: HttpRequest, number: int) -> HttpResponse:
     """Everything the installer wrote, as a file."""
     found = get_object_or_404(Install.objects.select_related("machine"), pk=number)
     text = logs.plain("".join(found.log.values_list("text", flat=True)))
-    return _file(text, f"{found.machine.name}-{noun(found)}-{found.pk}.log")
+    return _file(text, f"{found.machine.name}-{'install' if found.image_id else found.method}-{found.pk}.log")
 
 
 @require_safe

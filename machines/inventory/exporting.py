@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from django.db.models import Q
 
 from machines.inventory import schema
 from machines.inventory.reading import FORMULA
@@ -33,22 +34,23 @@ def export_csv() -> str:
 
 def export_yaml() -> str:
     """All sections, so that the file alone can fill an empty inventory; only passwords are to be put in."""
-    document = {
-        kind.section: [_values(kind, row) for row in kind.model.objects.order_by(kind.columns[0])]
-        for kind in schema.SHARED
-        if kind is not schema.SITE
-    }
-    sites = schema.SITE.model.objects.filter(is_practice=False).order_by("name")
-    document = {"sites": [_values(schema.SITE, site) for site in sites]} | document
+    document = {kind.section: [_values(kind, row) for row in _rows_of(kind)] for kind in schema.SHARED}
     document["machines"] = [_machine(machine) for machine in _machines()]
     filled = {section: rows for section, rows in document.items() if rows}
     text: str = yaml.dump(filled, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=1000)
     return text
 
 
+def _rows_of(kind: Kind) -> Any:
+    """But those of the practice servers."""
+    practice = {"site": Q(is_practice=True), "switch": Q(driver="lab")}
+    rows = kind.model.objects.exclude(practice.get(kind.name, Q(pk=None)))
+    return rows.select_related(*kind.links).order_by(kind.columns[0])
+
+
 def _machines() -> MachineQuerySet:
     linked = Machine.objects.real().defer("facts").select_related("site", "type", "cluster__vlan", "bmc__credentials")
-    return linked.prefetch_related("interfaces", "disks")
+    return linked.prefetch_related("interfaces__switch", "disks")
 
 
 def _named_disks(machine: Machine) -> list[Any]:
@@ -87,7 +89,7 @@ def _values(kind: Kind, row: Any) -> dict[str, str]:
 def _text(kind: Kind, row: Any, column: str) -> str:
     value = getattr(row, schema.attribute(column))
     if column in kind.links and value is not None:
-        value = getattr(value, {"vlan": "vid"}.get(column, "name"))
+        value = getattr(value, {"vlan": "vid", "quarantine": "vid"}.get(column, "name"))
     if isinstance(value, bool):
         return "yes" if value else ("" if column in ("root", "protected") else "no")
     return "" if value is None else str(value)

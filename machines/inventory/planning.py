@@ -14,7 +14,7 @@ from machines.inventory.reading import Cell, Record
 from machines.inventory.schema import Kind
 from machines.inventory.twins import find_twins
 from machines.inventory.values import SKIP, value_of
-from machines.models import BMC_PASSWORD_PURPOSE, Bmc, Disk, Interface, Machine, Site
+from machines.models import BMC_PASSWORD_PURPOSE, Bmc, Disk, Interface, Machine, Site, Switch
 
 WHILE_HANDLED = {"rack", "unit", "owner", "notes"}  # what may be edited while something is at work on a machine
 
@@ -28,6 +28,7 @@ class _Planner:
     def __init__(self, records: list[Record]) -> None:
         self.records = records
         self.problems: list[Problem] = []
+        self.named: list[Entry] = []  # switches that only cards speak of
         self.known: dict[str, dict[str, Any]] = {
             kind.name: {
                 str(getattr(row, kind.columns[0])): row for row in kind.model.objects.select_related(*kind.links)
@@ -45,6 +46,9 @@ class _Planner:
             self.cards_of.setdefault(card.machine_id, []).append(card)
         names = {row.pk: row for row in self.known["cluster"].values()}
         types = {row.pk: row for row in self.known["machine_type"].values()}
+        switches = {row.pk: row for row in self.known["switch"].values()}
+        for card in self.cards.values():
+            card.switch = switches.get(card.switch_id)
         for machine in self.machines.values():  # two joins fewer, and one object a cluster
             machine.cluster = names.get(machine.cluster_id)
             machine.type = types.get(machine.type_id)
@@ -53,6 +57,7 @@ class _Planner:
         order = {kind.name: number for number, kind in enumerate((*schema.SHARED, schema.MACHINE))}
         records = sorted(self.records, key=lambda record: order[record.kind.name])
         entries = [entry for record in records if (entry := self._entry(record))]
+        entries += self.named
         self.problems += find_twins(entries, self.machines, self.bmcs)
         return Plan(entries, sorted(set(self.problems)))
 
@@ -142,7 +147,10 @@ class _Planner:
     def _value(self, kind: Kind, column: str, cell: Cell) -> Any:
         """The value for the model, or SKIP. Raises ValidationError or ValueError with words."""
         if column in kind.links:
-            return self._linked(kind.links[column], kind.model._meta.get_field(schema.attribute(column)), cell)
+            model_field = kind.model._meta.get_field(schema.attribute(column))
+            if kind is schema.INTERFACE and cell.text is not None and cell.text not in self.known["switch"]:
+                return self._new_switch(cell)
+            return self._linked(kind.links[column], model_field, cell)
         return value_of(kind, column, cell)
 
     def _linked(self, kind: str, model_field: Any, cell: Cell) -> Any:
@@ -154,6 +162,14 @@ class _Planner:
         if found is None:
             raise ValueError(_("there is no %(kind)s %(name)s") % {"kind": kind.replace("_", " "), "name": cell.text})
         return found
+
+    def _new_switch(self, cell: Cell) -> Switch:
+        """A card that names a switch is how one is first heard of: until somebody says more, people move its ports."""
+        row = Switch(name=Switch._meta.get_field("name").clean(cell.text, None))
+        item = Item(schema.SWITCH, Record(schema.SWITCH, cell.line, {"name": cell}), row, True)
+        self.known["switch"][row.name] = row
+        self.named.append(Entry(item, []))
+        return row
 
     def _password(self, item: Item, cell: Cell) -> None:
         stored = item.row.password_sealed

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Site, Vlan
+from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Site, Switch, Vlan
 
 PASSWORD = "password"  # noqa: S105 - the name of a column
 ATTRIBUTES = {"pxe": "is_pxe", "root": "is_root", "password": "password_sealed"}  # column -> what the model calls it
@@ -26,6 +26,9 @@ MACHINE_TYPE = Kind(
 )
 VLAN = Kind("vlan", Vlan, ("vid", "name"), {}, "vlans")
 CLUSTER = Kind("cluster", Cluster, ("name", "vlan", "colour"), {"vlan": "vlan"}, "clusters")
+SWITCH = Kind(
+    "switch", Switch, ("name", "driver", "vlans", "ports", "quarantine", "notes"), {"quarantine": "vlan"}, "switches"
+)
 CREDENTIALS = Kind("credentials", Credentials, ("name", "username", PASSWORD), {}, "credentials")
 MACHINE = Kind(
     "machine", Machine,
@@ -40,11 +43,11 @@ INTERFACE = Kind(
     "interface",
     Interface,
     ("mac", "name", "pxe", "role", "bond", "address", "gateway", "dns", "switch", "switch_port"),
-    {},
+    {"switch": "switch"},
 )
 DISK = Kind("disk", Disk, ("serial", "wwn", "root"), {})
 
-SHARED = (SITE, MACHINE_TYPE, VLAN, CLUSTER, CREDENTIALS)
+SHARED = (SITE, MACHINE_TYPE, VLAN, CLUSTER, SWITCH, CREDENTIALS)
 """What machines refer to; entered before them."""
 SECTIONS = {kind.section: kind for kind in (*SHARED, MACHINE)}
 PARTS = {"bmc": BMC, "interfaces": INTERFACE, "disks": DISK}

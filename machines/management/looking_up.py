@@ -1,10 +1,13 @@
 """What the commands share."""
 
 import getpass
+from typing import TypeVar
 
 from django.core.management.base import CommandError
 
-from machines.models import Machine
+from machines.models import Cluster, Machine, MachineType
+
+Named = TypeVar("Named", Cluster, MachineType)
 
 
 def machine_named(name: str) -> Machine:
@@ -19,3 +22,19 @@ def machine_named(name: str) -> Machine:
 def asker() -> str:
     """Who to name in the history: the user of the operating system."""
     return f"{getpass.getuser()} (command line)"
+
+
+def type_named(name: str) -> MachineType:
+    return _named(MachineType, "machine type", name)
+
+
+def cluster_named(name: str) -> Cluster:
+    return _named(Cluster, "cluster", name)
+
+
+def _named(model: type[Named], what: str, name: str) -> Named:
+    found = model._default_manager.filter(name=name).first()
+    if found is None:
+        known = ", ".join(model._default_manager.order_by("name").values_list("name", flat=True)[:10])
+        raise CommandError(f"there is no {what} {name!r}; there are: {known or 'none, make one in the browser'}")
+    return found

@@ -6,6 +6,7 @@ from machines.models.links import Link
 from machines.models.machine import POWER_IS_STALE_AFTER, BootOrder, LocalBoot, Machine, MachineQuerySet, MachineType
 from machines.models.operations import Beat, Checkup, KeyProof, PowerCommand
 from machines.models.places import HOST_NAME, KERNEL_ARGS, Cluster, Site, Vlan
+from machines.models.switches import SWITCH_SECRETS_PURPOSE, PortMove, Switch, network_drivers
 from machines.models.upload import InventoryUpload
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "HOST_NAME",
     "KERNEL_ARGS",
     "POWER_IS_STALE_AFTER",
+    "SWITCH_SECRETS_PURPOSE",
     "Beat",
     "Bmc",
     "BootOrder",
@@ -28,10 +30,13 @@ __all__ = [
     "Machine",
     "MachineQuerySet",
     "MachineType",
+    "PortMove",
     "PowerCommand",
     "Sighting",
     "Site",
+    "Switch",
     "Vlan",
+    "network_drivers",
     "power_drivers",
     "validate_mac",
 ]

@@ -46,7 +46,9 @@ class Interface(models.Model):
     bond = models.CharField(
         _("part of bond"), max_length=15, blank=True, help_text=_("Its name; the bond has the address then")
     )
-    switch = models.CharField(_("switch"), max_length=63, blank=True)
+    switch = models.ForeignKey(
+        "machines.Switch", models.PROTECT, null=True, blank=True, related_name="interfaces", verbose_name=_("switch")
+    )
     switch_port = models.CharField(_("switch port"), max_length=63, blank=True)
     speed_mbps = models.PositiveIntegerField(null=True, blank=True, editable=False)
     has_link = models.BooleanField(null=True, blank=True, editable=False)

@@ -13,10 +13,10 @@ from simple_history.models import HistoricalRecords
 
 from machines import acting
 
-SECRET = "password_sealed"  # noqa: S105 - the name of a column
+SECRETS = ("password_sealed", "secrets_sealed")
 ADDED, CHANGED, REMOVED = "+", "~", "-"
 Changes = dict[str, list[str]]
-"""Column -> what it was and what it is, as people read them. The secret one has no values."""
+"""Column -> what it was and what it is, as people read them. The secret ones have no values."""
 
 
 HISTORIES: dict[Any, "InventoryHistory"] = {}
@@ -59,7 +59,7 @@ class InventoryHistory(HistoricalRecords):
         instance._before = None
         if acting.current() is None or instance._state.adding or kwargs.get("raw"):
             return
-        watched = {*self.tracked, SECRET}
+        watched = {*self.tracked, *SECRETS}
         if update_fields is None or watched & set(update_fields):
             instance._before = type(instance)._base_manager.filter(pk=instance.pk).first()
 
@@ -80,10 +80,10 @@ class InventoryHistory(HistoricalRecords):
         stored = set(update_fields) if update_fields is not None else None
         found = {}
         for field in after._meta.fields:
-            if field.name not in (*self.tracked, SECRET) or (stored is not None and field.name not in stored):
+            if field.name not in (*self.tracked, *SECRETS) or (stored is not None and field.name not in stored):
                 continue
             if getattr(before, field.attname) != field.to_python(getattr(after, field.attname)):
-                found[field.name] = [] if field.name == SECRET else [_shown(before, field), _shown(after, field)]
+                found[field.name] = [] if field.name in SECRETS else [_shown(before, field), _shown(after, field)]
         return found
 
     def row(self, instance: Any, kind: str, changes: Changes, actor: acting.Actor) -> Any:

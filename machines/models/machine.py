@@ -103,6 +103,14 @@ class Machine(models.Model):
     aside_by = models.CharField(max_length=150, blank=True, editable=False)
     aside_why = models.CharField(max_length=255, blank=True, editable=False)
     aside_until = models.DateTimeField(null=True, blank=True, editable=False)
+    broken_by = models.CharField(max_length=150, blank=True, editable=False)
+    broken_why = models.CharField(max_length=255, blank=True, editable=False)
+    unerased = models.BooleanField(
+        default=False, editable=False, help_text="Its disks hold what somebody else must not see: erase them first"
+    )
+    erase_at = models.DateTimeField(null=True, editable=False, help_text="Released: until then all can be undone")
+    reserved_for = models.CharField(max_length=150, blank=True, editable=False)
+    reserved_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     # What inspection found, in the shape of the ramdisk's facts; the inventory's own values stand in the columns.
     facts = models.JSONField(default=dict, blank=True, editable=False)
@@ -168,6 +176,12 @@ class Machine(models.Model):
     @property
     def is_practice(self) -> bool:
         return self.site.is_practice
+
+    @property
+    def reservation(self) -> str:
+        """Whom it is kept for at this moment; "" for nobody."""
+        is_over = self.reserved_until is not None and self.reserved_until <= now()
+        return "" if is_over else self.reserved_for
 
     @property
     def pxe_interface(self) -> "Interface | None":

@@ -1,9 +1,12 @@
 """Where machines belong: sites, VLANs, clusters."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from machines import addresses
 from machines.models.history import InventoryHistory
 
 KERNEL_ARGS = RegexValidator(r"^[A-Za-z0-9_.,:=/+\- ]*$", _("Only letters, digits, spaces and . , : = / + - _"))
@@ -14,6 +17,13 @@ HOST_NAME = RegexValidator(
 )
 
 
+def validate_network(value: str) -> None:
+    try:
+        addresses.network_of(value)
+    except ValueError as exc:
+        raise ValidationError(_("Write it like 10.2.10.0/24, with the prefix and without a host's part.")) from exc
+
+
 class Site(models.Model):
     """A place whose machines reach Dodai under the same URLs."""
 
@@ -22,11 +32,15 @@ class Site(models.Model):
         _("provisioning URL"), blank=True, help_text=_("How its machines reach Dodai; empty: as the server was started")
     )
     image_url = models.URLField(_("image URL"), blank=True)
+    provision_vlan = models.ForeignKey(
+        "machines.Vlan", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("provisioning VLAN"),
+        help_text=_("Where machines boot from the network. The only card of a machine is moved there for it."),
+    )  # fmt: skip
     is_practice = models.BooleanField(_("for practice"), default=False, editable=False)
     closed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when nobody wants it")
     reach_report = models.JSONField(default=dict, blank=True, editable=False)
 
-    history = InventoryHistory("name", "provision_url", "image_url")
+    history = InventoryHistory("name", "provision_url", "image_url", "provision_vlan")
 
     class Meta:
         verbose_name = _("site")
@@ -65,7 +79,16 @@ class Cluster(models.Model):
         validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", _("Write it as #14b8a6."))],
     )
 
-    history = InventoryHistory("name", "vlan", "colour")
+    network = models.CharField(
+        _("network"), max_length=49, blank=True, validators=[validate_network],
+        help_text=_("Like 10.2.10.0/24: its machines get their addresses of it. Empty: they keep those they have."),
+    )  # fmt: skip
+    first_address = models.GenericIPAddressField(_("first address to give"), null=True, blank=True)
+    last_address = models.GenericIPAddressField(_("last address to give"), null=True, blank=True)
+    gateway = models.GenericIPAddressField(_("gateway"), null=True, blank=True)
+    dns = models.CharField(_("name servers"), max_length=255, blank=True, help_text=_("Separated by commas"))
+
+    history = InventoryHistory("name", "vlan", "colour", "network", "first_address", "last_address", "gateway", "dns")
 
     class Meta:
         verbose_name = _("cluster")
@@ -74,3 +97,11 @@ class Cluster(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Raises ValidationError for addresses that are not of its network."""
+        for name in ("first_address", "last_address", "gateway"):
+            if (value := getattr(self, name)) and not addresses.is_of(self.network, value):
+                words = gettext("%(address)s is no address of the network %(network)s.")
+                network = self.network or gettext("(none is entered)")
+                raise ValidationError({name: words % {"address": value, "network": network}})

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from dodaiweb import asked
-from machines import actions, bmc_test
-from machines.models import Disk, Machine
+from machines import actions, bmc_test, cabling
+from machines.models import Disk, Machine, PortMove
 from machines.views.pressing import press
 
 POWER_DONE = {
@@ -49,3 +49,17 @@ def root_disk(request: HttpRequest, name: str) -> HttpResponse:
     disk = get_object_or_404(Disk, pk=asked.number(request.POST.get("disk", "")), machine=machine)
     said = _("%(disk)s is now the root disk of %(name)s: installs go there.") % {"disk": disk, "name": machine.name}
     return press(request, machine, lambda: actions.choose_root_disk(disk), said)
+
+
+@require_POST
+@permission_required("machines.operate_machine", raise_exception=True)
+def port_move(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """An operator has moved a port by hand, or cannot."""
+    machine = get_object_or_404(Machine, name=name)
+    asked_for = get_object_or_404(PortMove.objects.select_related("switch"), pk=number, interface__machine=machine)
+    by, words = request.user.get_username(), {"port": asked_for.port, "switch": asked_for.switch}
+    if request.POST.get("done") == "yes":
+        said = _("Thank you: port %(port)s of %(switch)s counts as moved.") % words
+        return press(request, machine, lambda: cabling.confirm(number, by=by), said)
+    why, said = request.POST.get("why", ""), _("Noted: port %(port)s of %(switch)s stays where it is.") % words
+    return press(request, machine, lambda: cabling.cannot(number, why, by=by), said)

@@ -31,7 +31,8 @@ EXPORTS: dict[str, tuple[Callable[[], str], str]] = {
 
 KINDS = {
     "site": gettext_lazy("site"), "machine_type": gettext_lazy("machine type"), "vlan": gettext_lazy("VLAN"),
-    "cluster": gettext_lazy("cluster"), "credentials": gettext_lazy("credentials"), "machine": gettext_lazy("machine"),
+    "cluster": gettext_lazy("cluster"), "switch": gettext_lazy("switch"), "credentials": gettext_lazy("credentials"),
+    "machine": gettext_lazy("machine"),
 }  # fmt: skip
 
 entering = permission_required("machines.add_machine", raise_exception=True)

@@ -20,6 +20,29 @@ run_commands() {
     rm -f "$commands.begun"
 }
 
+# Adds to said the public halves of the keys by which the SSH server is known, as long as the system has one.
+tell_host_keys() {
+    host_keys=
+    for key_file in /etc/ssh/ssh_host_*_key.pub; do
+        [ -r "$key_file" ] || continue
+        read -r key_type key_body _ <"$key_file" || continue
+        while :; do
+            case $key_body in *+*) key_body=${key_body%%+*}%2B${key_body#*+} ;; *) break ;; esac
+        done
+        host_keys="$host_keys$key_type+$key_body%0A"
+    done
+    [ -z "$host_keys" ] || said="${said:+$said&}host_keys=$host_keys"
+}
+
+# Another unit makes them at the first start, in a moment.
+wait_for_host_keys() {
+    tries=0
+    while [ -x /usr/sbin/sshd ] && [ -d /etc/ssh ] && [ ! -r /etc/ssh/ssh_host_ed25519_key.pub ] && [ "$tries" -lt 10 ]; do
+        tries=$((tries + 1))
+        sleep 1
+    done
+}
+
 # Prints the HTTP status, or 000, and what Retry-After says. The address is a secret: curl and GNU wget get it by their
 # standard input.
 call() {
@@ -60,6 +83,8 @@ remove() {
 }
 
 run_commands
+wait_for_host_keys
+tell_host_keys
 pause=1
 waited=0
 unknown=0

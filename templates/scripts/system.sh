@@ -53,12 +53,7 @@ in_tree() {
     [[ -e $ROOT$1 || -L $ROOT$1 ]]
 }
 
-write_names() {
-    local short=${DODAI_HOSTNAME%%.*} names=$DODAI_HOSTNAME
-    [[ $short == "$DODAI_HOSTNAME" ]] || names="$DODAI_HOSTNAME $short"
-    printf '%s\n' "$DODAI_HOSTNAME" | put 644 /etc/hostname
-    printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost ip6-localhost ip6-loopback\n' "$names" | put 644 /etc/hosts
-}
+{% include "names.sh" %}
 
 write_keys() {
     folder_of /root/.ssh
@@ -124,7 +119,7 @@ DODAI_FIRST_BOOT
     write_unit dodai-first-boot <<'DODAI_UNIT'
 [Unit]
 Description=Tell Dodai that this system is up
-After=network.target
+After=network.target dodai-ssh-keys.service
 ConditionPathExists=/etc/dodai/first-boot
 
 [Service]

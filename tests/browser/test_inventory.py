@@ -8,7 +8,7 @@ from tests import installing, scenes
 from tests.browser.conftest import MODES
 
 FILE = "name,rack,owner,bmc_host,bmc_password,mac_1,switch_1\nnode1,R2,grace,10.0.0.9,s3cret,,\n" + "".join(
-    f"new-{n},R9,,10.0.1.{n},pw,52:54:00:00:09:{n:02x},tor-9\n" for n in range(1, 30)
+    f"new-{n},R9,,10.0.1.{n},pw,52:54:00:00:09:{n:02x},tor-9\n" for n in range(1, 30)  # and their switch
 )
 WRONG = "name,cluster,mac_1\nnode1,none,zz\nBad Name,,52:54:00:00:00:01\n"
 
@@ -29,8 +29,8 @@ def test_a_spreadsheet_is_previewed_and_entered(opened):
     expect(page.locator("h1")).to_have_text("What machines.csv would change")
     expect(page.locator("table.diff").first).to_contain_text("R2")
     assert "s3cret" not in page.content()
-    page.get_by_role("button", name="Import: create 29, change 1").click()
-    expect(page.locator(".flash")).to_contain_text("29 things were created, 1 was changed")
+    page.get_by_role("button", name="Import: create 30, change 1").click()
+    expect(page.locator(".flash")).to_contain_text("30 things were created, 1 was changed")
     machine.refresh_from_db()
     assert (machine.rack, Machine.objects.count()) == ("R2", 30)
 
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_named_and_the_file_can_be_chosen_again(opened):
     upload(page, "name,nonsense\na,b\n")
     expect(page.locator("[role=alert]")).to_contain_text("line 1, column nonsense")
     upload(page, FILE)
-    expect(page.get_by_role("button", name="Import: create 29")).to_be_visible()
+    expect(page.get_by_role("button", name="Import: create 30")).to_be_visible()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from machines import doorbell
-from machines.models import Machine
+from machines import cabling, doorbell
+from machines.models import Machine, Switch
 from tests import installing, scenes
 from tests.browser.conftest import MODES
 from tests.browser.test_accessible import check
@@ -45,15 +45,15 @@ def test_a_refused_form_keeps_its_words_through_an_update(opened):
     page.get_by_role("button", name="Set aside…").click()
     page.fill("[name=why]", "fan 3 rattles")
     page.fill("[name=until]", "2001-01-01T00:00")
-    page.locator("#aside").get_by_role("button", name="Set aside").click()
-    expect(page.locator("#aside [role=alert]")).to_contain_text("This time is over")
+    page.locator("#set_aside").get_by_role("button", name="Set aside").click()
+    expect(page.locator("#set_aside [role=alert]")).to_contain_text("This time is over")
     page.wait_for_selector(LIVE)
     with page.expect_response(lambda answer: answer.request.headers.get("dodai-fragment") == "1") as answered:
         doorbell._publish({"install": None, "machine": machine.pk})
     assert answered.value.status == 200
     page.wait_for_timeout(300)
     assert page.input_value("[name=why]") == "fan 3 rattles"
-    assert page.locator("#aside").is_visible()
+    assert page.locator("#set_aside").is_visible()
 
 
 def test_notes_that_are_being_typed_are_left_alone(opened):
@@ -84,3 +84,30 @@ def test_its_forms_are_accessible(opened, axe, mode):
     assert axe(page) == []
     page.get_by_role("button", name="Set aside…").click()
     assert axe(page) == []
+
+
+def asked_to_move_a_port() -> None:
+    card = installing.make_machine().interfaces.get()
+    patch = Switch.objects.create(name="patch-panel-of-the-cellar", vlans="210", ports="Ethernet1/7")
+    card.switch, card.switch_port = patch, "Ethernet1/7"
+    card.save()
+    cabling.move_cards({card: 210}, by="install 7")
+
+
+def test_a_port_is_moved_by_hand_and_confirmed(opened):
+    asked_to_move_a_port()
+    page = opened("/machines/node1/")
+    task = page.locator(".task")
+    expect(task).to_contain_text("Put port Ethernet1/7 of the switch patch-panel-of-the-cellar into VLAN 210.")
+    task.get_by_role("button", name="Done").click()
+    expect(page.locator(".flash")).to_contain_text("counts as moved")
+    expect(task).to_have_count(0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_asks_for_a_moved_port_is_accessible(opened, axe, mode):
+    asked_to_move_a_port()
+    page = opened("/machines/node1/", mode=mode)
+    page.locator(".task summary").click()
+    assert axe(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

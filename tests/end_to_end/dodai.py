@@ -22,6 +22,7 @@ READY_SECONDS = 180
 PREPARED_SECONDS = 900  # packages are fetched, and three machines inspected, on a computer that may be busy
 INSTALL_SECONDS = 900  # one takes a minute where nothing else runs
 COMMAND_SECONDS = 180
+BOOT_SECONDS = 400
 SSH_SECONDS = 120  # keys are agreed upon by emulated processors, too
 STOP_SECONDS = 60
 
@@ -32,6 +33,7 @@ class Dodai:
 
     data: Path
     ports: tuple[int, int] = field(default_factory=free_ports)
+    servers: int = 3
     process: subprocess.Popen[bytes] | None = None
     seen: dict[str, bytes] = field(default_factory=dict)  # command lines and environments at its ends
 
@@ -43,7 +45,8 @@ class Dodai:
     def start(self) -> re.Match[str]:
         """Start it and wait for its line `ready: ...`; groups url, user, password."""
         before = self.output.stat().st_size if self.output.exists() else 0
-        words = ("up", "--data", str(self.data), "--port", str(self.ports[0]), "--provision-port", str(self.ports[1]))
+        words = ("up", "--data", str(self.data), "--port", str(self.ports[0]), "--provision-port", str(self.ports[1]),
+                 "--lab", str(self.servers))  # fmt: skip
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(MANAGE), *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
@@ -276,6 +279,26 @@ def assert_only_its_key_opens(dodai: Dodai, machine: str, other: Path) -> None:
     )
     refused = dodai.ssh(machine, "hostname", key=other)
     assert refused.returncode == 255 and "Permission denied" in refused.stderr, refused.stderr
+
+
+def install_each(dodai: Dodai, chosen: dict[str, str]) -> dict[str, Following]:
+    """Install an image on each of these machines, at once; returns when all have ended."""
+    begun = {machine: dodai.install(machine, image) for machine, image in chosen.items()}
+    for install in begun.values():
+        install.wait()
+    return begun
+
+
+def assert_starts_from_its_disk(dodai: Dodai, machine: str, other: Path) -> None:
+    """Switched on, the server that is off starts `tiny` from its disk, which only the key of its install opens."""
+    before = len(dodai.console(machine))
+    dodai.must("power", machine, "on")
+    wait_until(
+        lambda: f"tiny: up as {machine}" in dodai.console(machine)[before:], seconds=BOOT_SECONDS,
+        what=f"a boot of {machine}", story=lambda: dodai.console(machine)[-3000:],
+    )  # fmt: skip
+    assert "dodai_script=" not in dodai.console(machine)[before:]
+    assert_only_its_key_opens(dodai, machine, other)
 
 
 def switch_off(dodai: Dodai, machine: str) -> None:

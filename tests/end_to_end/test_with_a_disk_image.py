@@ -8,12 +8,11 @@ import zstandard
 
 from lab import tiny_disk
 from tests.end_to_end.conftest import MACHINES
-from tests.end_to_end.dodai import KeptDisk, assert_only_its_key_opens, wait_until
+from tests.end_to_end.dodai import KeptDisk, assert_starts_from_its_disk, install_each
 
 STEPS = ["power_off", "set_boot", "power_on", "netboot", "write", "boot_from_disk", "reset", "first_boot"]
 PHASES = ["clear", "write", "verify", "grow", "configure"]
 CHOSEN = {MACHINES[0]: "tiny-zst", MACHINES[1]: "tiny-qcow2"}  # BIOS with virtio, UEFI with NVMe
-BOOT_SECONDS = 400
 GIB = 1 << 30
 
 
@@ -35,10 +34,7 @@ def disk_images(dodai, raw) -> None:
 
 @pytest.fixture(scope="module")
 def written(dodai, disk_images):
-    begun = {name: dodai.install(name, image) for name, image in CHOSEN.items()}
-    for install in begun.values():
-        install.wait()
-    return begun
+    return install_each(dodai, CHOSEN)
 
 
 @pytest.mark.parametrize("name", CHOSEN)
@@ -68,11 +64,4 @@ def test_the_table_and_the_root_have_the_whole_disk(dodai, written, name, tmp_pa
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_start_leads_to_the_disk_again_and_the_key_opens_it(dodai, written, other_key, name) -> None:
-    before = len(dodai.console(name))
-    dodai.must("power", name, "on")
-    wait_until(
-        lambda: f"tiny: up as {name}" in dodai.console(name)[before:], seconds=BOOT_SECONDS, what=f"a boot of {name}",
-        story=lambda: dodai.console(name)[-3000:],
-    )  # fmt: skip
-    assert "dodai_script=" not in dodai.console(name)[before:]
-    assert_only_its_key_opens(dodai, name, other_key)
+    assert_starts_from_its_disk(dodai, name, other_key)

@@ -14,11 +14,8 @@ from tests.guarantees.whole import Player
 FAILED = {"cause": "script", "message": "for the test", "phase": "fetch"}
 
 
-class GivingUp(Player):
-    """Its ramdisk fails before it asks for anything; then somebody does it by hand, with their phone."""
-
-    operator: Operator
-    since: datetime
+class Failing(Player):
+    """Its ramdisk fails before it asks for anything."""
 
     def _play(self) -> None:
         kernel = self._kernel()
@@ -27,6 +24,16 @@ class GivingUp(Player):
         kernel.say("install", {})
         answer = kernel.client.post("/event/failed", json.dumps(FAILED), "application/json", headers=kernel._headers())
         assert answer.status_code in (200, 410), answer.status_code  # 410: heard, but the first answer got lost
+
+
+class GivingUp(Failing):
+    """After it has failed somebody does it by hand, with their phone."""
+
+    operator: Operator
+    since: datetime
+
+    def _play(self) -> None:
+        super()._play()
         self._await("the fallback", lambda: self._said("queue"))
         self._await("the call", lambda: self._said("answer"))
         self._press("take", "taken")

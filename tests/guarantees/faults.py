@@ -1,8 +1,9 @@
 """Fault points at the boundaries of the program, for the processes that `faulty_up.py` starts. The product has none.
 
-Every call of a power driver, every process that speaks to a BMC, every commit, every call to the queue, every job,
-every file that is made durable and every word of how far a copy is: each is a point, before and after. A step that is
-written tomorrow passes the same boundaries. Which points an install passes is recorded, so the matrix is computed.
+Every call of a power driver, every word to a switch, every process that speaks to a BMC, every commit, every call to
+the queue, every job, every file that is made durable and every word of how far a copy is: each is a point, before and
+after. A step that is written tomorrow passes the same boundaries. Which points an install passes is recorded, so the
+matrix is computed.
 
 The folder DODAI_TEST_FAULTS holds `armed/` (a file of JSON for each fault), `fired/` (those that struck, with the
 time in them), `record` (if it is there, every pass is noted in it) and `supervisor` (its pid).
@@ -62,6 +63,7 @@ def passes(folder: Path) -> list[tuple[str, str]]:
 def place() -> None:
     """Wrap the boundaries in this process and in all it will fork."""
     _power_drivers()
+    _network_drivers()
     _database()
     _queue()
     _files()
@@ -104,7 +106,8 @@ def _pids_of(victim: str, supervisor: int) -> list[int]:
 
 
 def _power_drivers() -> None:
-    from machines.power import DRIVERS, child
+    from machines import child
+    from machines.power import DRIVERS
     from machines.power.base import PowerDriver
 
     for driver in DRIVERS.values():
@@ -112,16 +115,23 @@ def _power_drivers() -> None:
             setattr(driver, method, _around_power(method, getattr(driver, method)))
     carry_out = child._run
 
-    def run(function: Callable[[], Any], answer: Any, parent: int) -> None:
+    def run(function: Callable[[], Any], kind: child.Kind, answer: Any, parent: int) -> None:
         def between() -> Any:
             at(f"bmc:{_speaking_of}:before")
             value = function()
             at(f"bmc:{_speaking_of}:after")
             return value
 
-        carry_out(between, answer, parent)
+        carry_out(between if kind.device == "BMC" else function, kind, answer, parent)
 
     child._run = run
+
+
+def _network_drivers() -> None:
+    from machines.network.fake import FakeNetwork
+
+    for method in ("read", "attach", "detach"):
+        _wrap(FakeNetwork, method, lambda *_, which=method: f"port:{which}")
 
 
 def _around_power(method: str, call: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,29 +10,26 @@ import json
 import random
 import subprocess
 import tarfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import waitress
-from django.core.handlers.wsgi import WSGIHandler
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from dodaiweb import images_app, keys
-from installs import actions, flow, plan, practice, ramdisk, scripts, sweep
+from installs import actions, plan, practice, ramdisk, scripts
 from installs.models import Image, Install, Script
 from lab.profiles import ExtraDisk, Profile, folder, give_disks, guest_urls
 from lab.qemu import extra_file
 from machines import actions as machine_actions
 from machines.models import Machine
 from tests import disk_secrets, disk_signatures
-from tests.practice_lab import RunningLab, dump, running_lab
+from tests.lab_installs import provisioning, work
+from tests.practice_lab import RunningLab, running_lab
 from tests.serving import served
 
 pytestmark = [pytest.mark.lab, pytest.mark.django_db(transaction=True)]
@@ -99,7 +96,7 @@ def ports(data, settings, told: Told) -> Iterator[tuple[int, int]]:
     settings.ALLOWED_HOSTS = ["*"]
     images = images_app.application(data)
     both = Starlette(routes=[Route("/told/{what:path}", told.take, methods=["POST"]), Mount("/", images)])
-    with _provisioning() as provision, served(both) as image:
+    with provisioning() as provision, served(both) as image:
         settings.PROVISION_URL = f"http://127.0.0.1:{provision}"
         settings.IMAGE_URL = f"http://127.0.0.1:{image}"
         yield provision, image
@@ -112,7 +109,7 @@ def test_only_the_granted_disk_is_written(guarantee, data: Path, ports: tuple[in
         machine = practice.register(lab.profiles[0])
         inspection = actions.start_inspection(machine, by="tester")
         Script.objects.filter(install=inspection).update(text=_refused_first(inspection.script.text, ports))
-        _work(inspection, lab, "finish", seconds=BOOT_SECONDS)
+        work(inspection, lab, NAME, "finish", seconds=BOOT_SECONDS)
     with guarantee("T27", "An installer that finds no disk of the serial number, or two, writes nothing").trial(2):
         failures = {what: body for what, body in told if what.endswith("event/failed")}
         _check_refusal(failures["absent/event/failed"], f"No disk has serial number {ABSENT}")
@@ -133,7 +130,7 @@ def test_only_the_granted_disk_is_written(guarantee, data: Path, ports: tuple[in
 
     with _started(installed, data, ports) as lab:
         install = actions.start_install(made.machine, made.image, by="tester", approved=made.digest)
-        _work(install, lab, "install_reboot", seconds=INSTALL_SECONDS)
+        work(install, lab, NAME, "install_reboot", seconds=INSTALL_SECONDS)
         lab.ipmitool(lab.profiles[0], "chassis", "power", "off")
     after = _digests(lab.profiles[0], data)
     tally = guarantee("T27", "Only the granted disk is written; the others keep every byte", seed=SEED)
@@ -162,18 +159,6 @@ def _secrets(profile: Profile, data: Path) -> dict[str, str]:
     console = (folder(profile, data) / "console.log").read_text(errors="replace")
     kept = {name: keys.read(data, name) for name in keys.NAMES}
     return disk_secrets.tokens_of(NAME) | disk_secrets.boot_tokens(console) | kept | {"BMC": profile.bmc_password}
-
-
-@contextmanager
-def _provisioning() -> Iterator[int]:
-    server = waitress.create_server(WSGIHandler(), host="127.0.0.1", port=0, threads=4, asyncore_use_poll=True)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield int(server.effective_port)
-    finally:
-        server.close()
-        thread.join(5)
 
 
 def _orders(seed: int) -> tuple[Order, Order]:
@@ -231,21 +216,6 @@ def _installer(who: str, serial: str, ports: tuple[int, int]) -> str:
         "file_tree/install.sh", server=f"{guest_urls(*ports)[1]}/told/{who}", token="none",
         image=image | {"name": "none"}, disk={"serial": serial, "wwn": ""}, attempt={"id": 0, "machine": NAME},
     )  # fmt: skip
-
-
-def _work(install: Install, lab: RunningLab, event: str, *, seconds: float) -> None:
-    """Be its worker and watchdog, until its machine has said `event`."""
-    end = time.monotonic() + seconds
-    while not install.events.filter(name=event).exists():
-        flow.begin_next()
-        flow.run_due()
-        sweep.sweep()
-        install.refresh_from_db()
-        assert install.state not in ("failed", "stopping"), (
-            f"{install.error}\n{install.error_detail}\n{dump(lab, NAME)}"
-        )
-        assert time.monotonic() < end, f"no {event} in {seconds} s\n{dump(lab, NAME)}"
-        time.sleep(0.3)
 
 
 def _check_refusal(said: dict, words: str) -> None:

@@ -22,7 +22,8 @@ from installs.methods import METHODS
 from installs.models import Install
 from machines import upkeep
 from machines.acting import Actor, acting
-from machines.models import Machine
+from machines.models import Cluster, Machine, Switch, Vlan
+from machines.network import fake as fake_network
 from machines.power import fake
 from tests import installing
 from tests.guarantees.tally import rounds
@@ -84,8 +85,22 @@ def test_d1_a_state_cannot_be_reported_by_who_knows_an_address(guarantee, server
 EFFECTS = [name for name in METHODS["file-tree"].steps if name not in METHODS["file-tree"].waits]
 
 
+@pytest.fixture
+def cabled(machine):
+    """So that there are steps which move its port."""
+    vlan = Vlan.objects.create(vid=210, name="web")
+    Machine.objects.update(cluster=Cluster.objects.create(name="web", vlan=vlan))
+    tor = Switch.objects.create(name="tor", driver="fake", vlans="210", ports="p1")
+    machine.interfaces.create(mac="52:54:00:0f:00:01", switch=tor, switch_port="p1")
+    fake_network.forget()
+    yield
+    fake_network.forget()
+
+
 @pytest.mark.parametrize("when", ["_work_on", "_store"], ids=["before-its-effect", "after-it"])
-def test_d2_an_install_whose_worker_died_in_any_step_goes_on(guarantee, server, machine, steps, monkeypatch, when):
+def test_d2_an_install_whose_worker_died_in_any_step_goes_on(
+    guarantee, server, machine, cabled, steps, monkeypatch, when
+):
     """dodai: one thread an install; when it died the row said `processing` for ever."""
     tally = guarantee("D2", "A worker that dies in any step, before or after its effect, strands no install")
     for name in EFFECTS:

@@ -25,9 +25,9 @@ from dodaiweb import doctor, keys, rotation
 from dodaiweb.doctor import host
 from installs.images import metadata
 from installs.methods.installer import answers, variables
-from installs.models import Image, ImageImport, Install, NoticeTarget
+from installs.models import Image, ImageImport, Install, MachineKey, NoticeTarget
 from machines import key_proof
-from machines.models import Bmc, Credentials, InventoryUpload, KeyProof
+from machines.models import Bmc, Credentials, InventoryUpload, KeyProof, Switch
 from tests import canaries, installing, real_up, scenes
 from tests.guarantees.tally import is_long, rounds
 from tests.machines.bmcs import running_bmc
@@ -56,6 +56,9 @@ def fill(rows: int) -> None:
     target = NoticeTarget(name="hook", address="https://hook.example/")
     target.set_secret("secret of the hook")
     target.save()
+    switch = Switch(name="leaf")
+    switch.set_secrets({"password": "secret of the switch"})
+    switch.save()
     url = "https://img.example/x?key=secret"
     ImageImport.objects.create(name="x", source=ImageImport.Source.URL, location=ImageImport.sealed(url))
     ImageImport.objects.create(name="v1.y", source=ImageImport.Source.UPLOAD, location="v1.tar.zst", state="done")
@@ -65,7 +68,10 @@ def fill(rows: int) -> None:
     given = keys.encrypt(json.dumps({variables.FIELD: "root: secret of the image"}), purpose=metadata.PURPOSE)
     Image.objects.create(name="debian", method="preseed", secrets_sealed=given)
     told = answers.sealed(answers.Made("secret answers", "secret commands", []))
-    Install.objects.create(machine=machine, method="preseed", plan_digest="x", answers_sealed=told)
+    install = Install.objects.create(machine=machine, method="preseed", plan_digest="x", answers_sealed=told)
+    pair = MachineKey(install=install)
+    pair.private_key = "secret half of a pair"
+    pair.save()
     made = [Credentials(name=f"c{number}", username="root") for number in range(rows)]
     for each in made:
         each.set_password(f"secret of {each.name}")
@@ -76,10 +82,12 @@ def check_all_open(rows: int) -> None:
     """Read by this process, which saw the keys as they were at first and is told of nothing."""
     assert Bmc.objects.get().endpoint().password == "secret of the bmc"
     assert NoticeTarget.objects.get().secret == "secret of the hook"
+    assert Switch.objects.get().secrets() == {"password": "secret of the switch"}
     assert {taken.place for taken in ImageImport.objects.all()} == {"https://img.example/x?key=secret", "v1.tar.zst"}
     assert InventoryUpload.objects.get().text == "secret,file"
     assert variables.of(Image.objects.get()) == {"root": "secret of the image"}
     assert answers.of_install(Install.objects.get()) == ("secret answers", "secret commands")
+    assert MachineKey.objects.get().private_key == "secret half of a pair"
     found = {each.name: each.password for each in Credentials.objects.all()}
     assert found == {f"c{number}": f"secret of c{number}" for number in range(rows)}
     key_proof.check()

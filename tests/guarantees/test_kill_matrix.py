@@ -9,21 +9,38 @@ from collections import Counter
 import pytest
 
 from installs.methods import METHODS
-from tests import installing, manual
+from installs.methods.base import Operation
+from tests import installing, manual, ssh_machine
 from tests.guarantees import faults
 from tests.guarantees.chained import Chain
+from tests.guarantees.erasures import RAMDISKS, Erasures
 from tests.guarantees.faults import VICTIMS, Fault
 from tests.guarantees.killing import Operator, Round, running
+from tests.guarantees.operated import CHAIN, HandedOver, Network, Operated
 from tests.guarantees.players import PLAYERS, IscsiPlayer, images
 from tests.guarantees.tally import is_long, is_time_left, rounds
+from tests.guarantees.together import COUNT, SPARES, Allotment, Together
 from tests.iscsi_machines import lead_here
 
 SEED = 20261122
 OFTEN = ("watchdog", "poll_power")  # they pass their points every second, whatever is installed
 NOT_AT_WORK = ("import_images", "images", "valkey")
-PASSED_OFTEN = re.compile(r"^queue:publish|^copy:|exporting\.ask")
+PASSED_OFTEN = re.compile(r"^queue:publish|^copy:|exporting\.ask|turns\.take")
+OF_TIME = re.compile(r"releasing\.due|allocation\.")  # what the watchdog begins
 OF_CHAINS = "fallbacks|by_hand|ending|outbox|task"
 KINDS = {"power", "bmc", "commit", "write", "queue", "job", "file", "copy"}
+SURE = [  # each is passed whenever machines are erased and allocated
+    Fault("commit:installs.releasing.due.erase_due:before"),
+    Fault("commit:installs.releasing.due.erase_due:after"),
+    Fault("commit:installs.machine_words._deleted:after"),
+    Fault("commit:installs.machine_words._deleted:after", nth=3),  # after one who lies there is one who does not
+    Fault("commit:installs.grant.ask:after"),
+    Fault("port:attach:before"),
+    Fault("power:boot_from:after"),
+    Fault("commit:installs.machine_words._failed:after", "watchdog"),
+    Fault("queue:enqueue:installs.allocation.turns.take:before"),
+    Fault("power:off:before", number=signal.SIGSTOP),  # and no other one kills all workers: it would not wake
+]
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +159,11 @@ def test_all_kinds_of_boundaries_are_passed(points):
 
 def test_every_step_of_an_install_is_among_them():
     """A method with a step of its own needs a player."""
-    installing_methods = {slug: method for slug, method in METHODS.items() if slug != "inspect"}
+    installing_methods = {slug: method for slug, method in METHODS.items() if not isinstance(method, Operation)}
     played = {step for slug in (*PLAYERS, "manual") for step in installing_methods[slug].steps}  # see chained.py
     assert played == {step for method in installing_methods.values() for step in method.steps}
+    operations = set(METHODS) - set(installing_methods) - {"inspect"}
+    assert operations == {slug for slug, *_ in CHAIN} | {"hand-over", "erase"}
 
 
 @pytest.mark.fills_the_time
@@ -208,3 +227,112 @@ def test_fallbacks_and_operators_words_survive(chain_points, chain, guarantee):
             played = chain(*together)
         tally.trials -= len(together) - len(played.struck)
     assert tally.trials >= 1, "none of them struck"
+
+
+@pytest.fixture(scope="module")
+def operated(site):
+    """Runs one round of moves, a release and its undoing, on machines of its own."""
+    operator, network = Operator(site), Network.of(site)
+    made = [installing.make_machine(f"used{number}", driver="played", number=20 + number) for number in (1, 2)]
+
+    def run(*struck: Fault) -> Operated:
+        machines = [network.use(machine, number, site.bmcs) for number, machine in enumerate(made, start=1)]
+        played = Operated(site, operator, machines, struck, network=network)
+        played.run()
+        return played
+
+    return run
+
+
+def test_moves_and_releases_survive(site, operated, guarantee):
+    """Each port is where it ought to be, each machine on or off as it ought to be, and nothing is done twice."""
+    words = "A process killed at any boundary of a move, a release or its undoing: it goes on within 30 s"
+    tally, chance = guarantee("T6", words, seed=SEED), random.Random(SEED)
+    passed = _recorded(site, operated)
+    own = [(point, count) for point, count in passed if re.search("^port:|cabling|ports|power", point)]
+    assert {"port:attach:before", "port:read:after"} <= dict(own).keys()
+    for together in batched(in_turns(chance, kills(own))[: rounds(3, 60)], 3):
+        with tally.trial(len(together)):
+            played = operated(*together)
+        tally.trials -= len(together) - len(played.struck)
+    assert tally.trials >= 1, "none of them struck"
+
+
+def _recorded(site, run) -> list[tuple[str, int]]:
+    (site.faults / "record").write_text("")
+    run()
+    recorded = faults.passes(site.faults)
+    (site.faults / "record").unlink()
+    return sorted(Counter(point for process, point in recorded if _is_at_work(process, point)).items())
+
+
+def _is_at_work(process: str, point: str) -> bool:
+    return process not in (*OFTEN, *NOT_AT_WORK) or bool(process == "watchdog" and OF_TIME.search(point))
+
+
+@pytest.fixture(scope="module")
+def together(site):
+    """Runs one round in which machines are erased while others are allocated."""
+    network = Network.of(site)
+    released, wanted = (
+        [installing.make_machine(f"{name}{number}", driver="played", number=first + number) for number in range(count)]
+        for name, first, count in (("released", 40, len(RAMDISKS)), ("wanted", 50, COUNT + SPARES))
+    )
+
+    def run(*struck: Fault) -> Together:
+        operator = Operator(site)
+        erasures = Erasures(site, operator, network, released)
+        undertakings = (erasures, Allotment(site, operator, wanted, network.there))
+        played = Together(
+            site, operator, [*released, *wanted], struck, network=network, undertakings=undertakings
+        )  # fmt: skip
+        played.run()
+        return played
+
+    return run
+
+
+def test_erasings_and_allocations_survive(site, together, guarantee):
+    """Free is only what a believed report proves to be erased; and of machines nobody gets more or less than asked."""
+    words = "A process killed at any boundary of an erasing or an allocation: it goes on, free only what is erased"
+    killed, chance = guarantee("T6", words, seed=SEED), random.Random(SEED)
+    words = "A process frozen for longer than its lease has no effect on an erasing or an allocation once it wakes"
+    frozen = guarantee("T7", words, seed=SEED)
+    for struck in _strikes(chance, _recorded(site, together)) if is_long() else [SURE]:
+        tally = frozen if struck[0].number == signal.SIGSTOP else killed
+        with tally.trial(len(struck)):
+            played = together(*struck)
+        tally.trials -= len(struck) - len(played.struck)
+    words = "some boundaries are passed no more"  # a queue that is away for a moment is not rung
+    assert is_long() or killed.trials >= len(SURE) - 1, words
+
+
+def _strikes(chance: random.Random, passed: list[tuple[str, int]]) -> list[list[Fault]]:
+    """Those of the watchdog and of reports, some of all others, and some that freeze."""
+    own = [(point, count) for point, count in passed if OF_TIME.search(point) or "_deleted" in point]
+    assert {fault.point for fault in SURE} <= dict(passed).keys()
+    chosen = in_turns(chance, kills(own))[:30] + in_turns(chance, kills(passed))[:30]
+    return batched(chosen, 5) + batched(in_turns(chance, freezes(passed))[:5], 1)
+
+
+@pytest.mark.skipif(not ssh_machine.can_run(), reason="an OS of its own needs root and openssh-server")
+def test_hand_overs_survive(site, tmp_path, guarantee):
+    """The machine is its owner's, in its VLAN; or it is free, as before, where nobody can know that it was done."""
+    words = "A process killed at any boundary of a hand-over: it goes on within 30 s, or the machine is free"
+    tally, chance = guarantee("T6", words, seed=SEED), random.Random(SEED)
+    machine = installing.make_machine("warm1", driver="played", number=30)
+    operator, network = Operator(site), Network.of(site)
+    with ssh_machine.running(tmp_path) as os:
+
+        def run(*struck: Fault) -> HandedOver:
+            used = network.use(machine, 9, site.bmcs)
+            played = HandedOver(site, operator, [used], struck, network=network, oses={machine.pk: os})
+            played.run()
+            return played
+
+        own = [pair for pair in _recorded(site, run) if re.search("^port:|cabling|ports|hand|flow|claim", pair[0])]
+        assert any("hand_over" in point or "entering" in point for point, _ in own), own
+        for fault in in_turns(chance, kills(own))[: rounds(1, 40)]:
+            with tally.trial():
+                played = run(fault)
+            tally.trials -= 1 - len(played.struck)

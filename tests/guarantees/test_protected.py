@@ -10,14 +10,16 @@ from django.core.management import CommandError, call_command, get_commands
 from django.utils.translation import override
 
 from installs import actions, boot, flow, jobs, many
+from installs.allocation import asking as wanting
+from installs.allocation import refill
 from installs.claim import ClaimLost
-from installs.models import Event, Image, Install
+from installs.models import Allocation, Event, Image, Install
 from installs.waves import asking, turns
 from installs.waves.asking import Rules
 from machines import actions as machine_actions
 from machines import jobs as machine_jobs
 from machines import own_hosts
-from machines.models import Disk, Machine, PowerCommand
+from machines.models import Cluster, Disk, Machine, MachineType, PortMove, PowerCommand, Switch, Vlan
 from machines.power import fake
 from tests import installer_answers, installing, manual, permissions, scenes
 from tests.guarantees.tally import Tally, rounds
@@ -218,6 +220,33 @@ def command_wave(client, machine, image, make):
         call_command("wave", "start", image.name, machine.name, confirm=digest)
 
 
+def command_allocate(client, machine, image, make):
+    kind, cluster = MachineType.objects.create(name="m1"), Cluster.objects.create(name="web")
+    Machine.objects.update(type=kind)
+    digest = wanting.propose(wanting.Asked(kind, image, cluster)).digest
+    make(machine)
+    with pytest.raises(CommandError):
+        call_command("allocate", "m1", image.name, "web", confirm=digest)
+
+
+def command_pool(client, machine, image, make):
+    Machine.objects.update(type=MachineType.objects.create(name="m1"))
+    make(machine)
+    call_command("pool", "set", "m1", image.name, "1")
+    refill.take_all()
+
+
+def command_release(client, machine, image, make):
+    Machine.objects.update(state="in_use")
+    make(machine)
+    with pytest.raises(CommandError):
+        call_command("release", machine.name, yes=True)
+    Machine.objects.update(state="releasing")
+    for options in ({"undo": True}, {"erase": True, "yes": True}):
+        with pytest.raises(CommandError):
+            call_command("release", machine.name, **options)
+
+
 def command_worker(client, machine, image, make):
     """An install that was asked for before: no step of it is done."""
     actions.start_install(machine, image, by="ann")
@@ -302,16 +331,50 @@ def admin_action(client, machine, image, make):
         assert client.post("/admin/machines/machine/", sent).status_code == 302
 
 
+def page_allocation(client, machine, image, make):
+    """What was shown before it became one that nobody may touch."""
+    kind, web = MachineType.objects.create(name="m1"), Cluster.objects.create(name="web")
+    Machine.objects.filter(pk=machine.pk).update(type=kind)
+    digest = wanting.propose(wanting.Asked(kind, image, web)).digest
+    make(Machine.objects.get(pk=machine.pk))
+    given = {"type": kind.pk, "image": image.pk, "cluster": web.pk, "count": 1, "approved": digest}
+    assert client.post("/allocations/new/", given).status_code == 409
+    assert not Allocation.objects.exists()
+
+
+def page_release(client, machine, image, make):
+    for state, path in (("in_use", "release"), ("releasing", "release"), ("releasing", "undo-release"),
+                        ("releasing", "erase")):  # fmt: skip
+        Machine.objects.filter(pk=machine.pk).update(state=state)
+        make(Machine.objects.get(pk=machine.pk))
+        client.post(f"/machines/{machine.name}/{path}/", {"typed": machine.name})
+        assert Machine.objects.get(pk=machine.pk).state == state
+
+
+def page_move(client, machine, image, make):
+    """No port of it is moved."""
+    web = Cluster.objects.create(name="web", vlan=Vlan.objects.create(vid=210, name="web"))
+    tor = Switch.objects.create(name="tor", driver="fake", vlans="210", ports="p1")
+    machine.interfaces.update(switch=tor, switch_port="p1")
+    Machine.objects.filter(pk=machine.pk).update(state="in_use")
+    make(Machine.objects.get(pk=machine.pk))
+    client.post(f"/machines/{machine.name}/cluster/", {"cluster": web.pk})
+    assert not PortMove.objects.exists()
+
+
 PAGES = {
     "plan": page_plan, "inspect": page_inspect, "retry": page_retry, "plan_many": page_many, "many": page_many_verbs,
     "power": page_power, "wave_approve": page_wave, "wave_resume": page_wave_resume, "wave_new": page_wave_new,
-    "task_take": page_task, "task_done": page_task,
+    "task_take": page_task, "task_done": page_task, "allocation_new": page_allocation, "release": page_release,
+    "undo_release": page_release, "erase": page_release, "choose_cluster": page_move,
 }  # fmt: skip
 COMMANDS = {
     "install": command_install, "inspect": command_inspect, "power": command_power, "wave": command_wave,
-    "worker": command_worker, "watchdog": command_watchdog,
+    "worker": command_worker, "watchdog": command_watchdog, "allocate": command_allocate, "pool": command_pool,
+    "release": command_release,
 }  # fmt: skip
 ADMIN_ACTIONS = {"install": admin_action, "inspect": admin_action, "power": admin_action}
+HARMLESS_ACTIONS = {"read_ports": "reads which VLANs ports are in"}
 MACHINES_OWN = {
     "boot.ipxe": answer_to_a_network_boot, "grant": answer_to_the_grant, "answers": answer_to_an_installer,
     "settings": answer_to_a_system_in_memory,
@@ -356,17 +419,19 @@ def test_a_step_that_is_under_way_when_it_is_protected_sends_no_command(machine,
 HARMLESS_PAGES = {
     "reads": "activity connect doctor events fleet image images image_answers image_import install installs "
     "installs_csv log console inventory_export machine machine_ids machines machines_csv many_results metrics notices "
-    "sightings system vlans waves wave clusters inventory_preview methods task",
-    "writes rows that no machine is touched by": "adopt bring_back cancel check_up choose_cluster cluster image_again "
+    "allocations allocation cabling sightings system vlans waves wave clusters inventory_preview methods task",
+    "writes rows that no machine is touched by": "adopt enter_sighting bring_back cancel check_up cluster image_again "
     "image_bring_back image_debian image_delete image_import_again image_import_cancel image_import_new image_part "
     "image_retire inventory_forget inventory_import login logout notes notice notice_remove notice_test protection "
     "retire root_disk set_aside set_language sighting sighting_card sighting_dismiss take_back vlan wave_pause "
-    "wave_cancel task_note task_cannot",
+    "wave_cancel task_note task_cannot allocation_cancel pool pool_remove cabling_move port_move mark_broken repaired "
+    "reserve give_free",
     "asks a BMC, and changes nothing there": "bmc_test",
+    "asks switches where their ports are": "cabling_read",
     "practice servers are no own hosts, and hold nothing": "practice_remove practice_return",
 }  # fmt: skip
 HARMLESS_COMMANDS = {
-    "reads": "dhcp-config tftp-files doctor messages image images metrics-token bmc machines",
+    "reads": "dhcp-config tftp-files doctor messages image images metrics-token bmc machines erasures",
     "seals stored secrets again": "rotate-key",
     "keeps the listed processes, or tests": "up web provision test lab prepare ramdisk import_images poll_power unlock",
     "writes the disks that boots with the write grant export": "copy_images",
@@ -395,7 +460,7 @@ def test_no_action_of_the_admin_is_missing():
         if model._meta.app_label in ("machines", "installs")
         for name in model_admin.actions
     }
-    assert ours - set(ADMIN_ACTIONS) == set()
+    assert ours - set(ADMIN_ACTIONS) - set(HARMLESS_ACTIONS) == set()
 
 
 def test_no_address_of_the_machines_listener_is_missing():

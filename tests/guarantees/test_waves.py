@@ -39,6 +39,11 @@ class Killed(BaseException):
     """The process that took a turn died in the middle of it."""
 
 
+def _facts(machine: Machine) -> tuple[object, ...]:
+    """What people here change."""
+    return machine.protected, machine.state, machine.serial, [disk.serial for disk in machine.disks.all()]
+
+
 class Rollout(RuleBasedStateMachine):
     """A wave over MACHINES machines, and everybody who may have to do with it."""
 
@@ -48,7 +53,7 @@ class Rollout(RuleBasedStateMachine):
         super().__init__()
         self._undone = transaction.atomic()
         self._undone.__enter__()
-        self.now, self.changed = NOON, set()
+        self.now, self.changed, self.seen = NOON, set(), {}
 
     def teardown(self) -> None:
         try:
@@ -76,6 +81,7 @@ class Rollout(RuleBasedStateMachine):
             return
         assert who == "approver"
         self.changed.clear()  # it was all seen
+        self.seen = {row.machine_id: _facts(row.machine) for row in self.rows}
 
     @rule(what=st.sampled_from(["pause", "pause", "resume", "resume", "cancel"]))
     def press(self, what: str) -> None:
@@ -90,7 +96,11 @@ class Rollout(RuleBasedStateMachine):
         elif not row.install or how in ("protected", "serial number"):
             values = CHANGES[how] | ({"serial": f"NEW{which}"} if how == "serial number" else {})
             Machine.objects.filter(pk=row.machine_id).update(**values)
-        if row.install is None:
+        if row.install is not None:
+            return
+        if _facts(Machine.objects.get(pk=row.machine_id)) == self.seen.get(row.machine_id):
+            self.changed.discard(row.machine_id)
+        else:
             self.changed.add(row.machine_id)
 
     # What time and machines do.

@@ -31,6 +31,26 @@ def _listener(settings) -> None:
     settings.ALLOWED_HOSTS = ["*"]
 
 
+@pytest.fixture(autouse=True)
+def fake_network() -> Iterator[None]:
+    from machines.network import fake
+
+    fake.forget()
+    yield
+    fake.forget()
+
+
+@pytest.fixture
+def tor(db):
+    """A switch of the driver `fake`; what it may be told of, and 999 for parked ports."""
+    from machines.models import Switch, Vlan
+
+    return Switch.objects.create(
+        name="tor", driver="fake", vlans="1, 100, 210-219", ports="p1..9",
+        quarantine=Vlan.objects.create(vid=999, name="quarantine"),
+    )  # fmt: skip
+
+
 @pytest.fixture
 def machine(db):
     from tests import installing

@@ -16,6 +16,20 @@ NVME = "pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02"
 UNKNOWN = "pci:v0000DEADd0000BEEFsv00000000sd00000000bc01sc07i00"
 BRIDGE = "pci:v00008086d00001901sv00000000sd00000000bc06sc04i00"
 I40E = "pci:v00008086d00001572sv00008086sd00000000bc02sc00i00"
+PRACTICE = {  # what leads to the disks of practice servers, as their inspections tell it
+    "virtio": (
+        ("virtio:d00000002v00001AF4", "virtio_blk"),
+        ("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00", "virtio-pci"),
+    ),
+    "nvme": (("pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02", "nvme"),),
+    "ahci": (("scsi:t-0x00", "sd"), ("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01", "ahci")),
+}
+IN_SMALL_INITRD = ("ahci", "ext4", "nvme", "sd_mod", "virtio_blk", "virtio_pci")
+SMALL_INITRD_ALIASES = (
+    "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\nalias virtio:d00000002v* virtio_blk\n"
+    "alias pci:v*d*sv*sd*bc01sc08i02* nvme\nalias pci:v*d*sv*sd*bc01sc06i01* ahci\nalias scsi:t-0x00* sd_mod\n"
+    "alias pci:v00001000d0000005Dsv*sd*bc*sc*i* megaraid_sas\n"
+)
 ODD_CARD = "pci:v00001425d00005401sv00000000sd00000000bc02sc00i00"
 
 
@@ -102,3 +116,31 @@ def test_odd_facts_do_no_harm(image, machine, facts):
     made = machine((AHCI, "ahci"))
     made.facts = facts
     assert match(image(), made).verdict == "unknown"
+
+
+@pytest.fixture
+def small_image(image):
+    """Its root has modules of network cards alone; what finds the disk is in its initrd only, as in `tiny`."""
+    top = f"usr__lib__modules__{RELEASE}"
+    return image(**{
+        f"boot__initrd.img-{RELEASE}": initrd(*IN_SMALL_INITRD, aliases=SMALL_INITRD_ALIASES),
+        f"{top}__modules.alias": b"alias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000\n",
+        f"{top}__modules.builtin": b"", f"{top}__modules.builtin.modinfo": None,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("bus", PRACTICE)
+def test_drivers_that_only_the_initrd_has_count(small_image, machine, bus, named):
+    path = PRACTICE[bus] if named else [(modalias, "") for modalias, _driver in PRACTICE[bus]]
+    assert match(small_image, machine(*path)).verdict == "yes"
+
+
+@pytest.mark.parametrize("driver", ["megaraid_sas", ""])
+def test_what_neither_the_root_nor_the_initrd_has_is_missing(small_image, machine, driver):
+    """Its initrd's table names it, but has no such module."""
+    found = match(small_image, machine(("scsi:t-0x00", "sd"), (MEGARAID, driver)))
+    assert (found.verdict, found.missing) == (
+        "no",
+        ["No megaraid_sas in this image." if driver else "No driver for the controller 1000:005d in this image."],
+    )

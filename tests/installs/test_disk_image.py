@@ -136,7 +136,8 @@ def test_an_image_with_cloud_init_gets_a_seed(tmp_path, cloud):
     assert (user["hostname"], user["fqdn"], user["timezone"]) == ("node1", "node1.example.org", "Asia/Tokyo")
     assert user["ssh_authorized_keys"] == [KEY] and user["disable_root"] is False
     assert user["phone_home"] == {
-        "url": "http://10.0.0.2:8001/first-boot/token", "post": ["instance_id"], "tries": 30,
+        "url": "http://10.0.0.2:8001/first-boot/token", "tries": 30,
+        "post": ["instance_id", "pub_key_ed25519", "pub_key_ecdsa", "pub_key_rsa"],
     }  # fmt: skip
     assert not (cloud / "var/lib/cloud/instances").exists()
     assert not (cloud / "etc/dodai").exists()

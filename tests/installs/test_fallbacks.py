@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from installs import actions, attention, by_hand, ending, fallbacks, flow, plan, ways
+from installs import actions, attention, by_hand, effects, ending, fallbacks, flow, plan, ways
 from installs.methods import METHODS
 from installs.models import Image, Install, Notice, NoticeTarget
 from installs.waves import asking, turns
@@ -74,6 +74,7 @@ def test_the_approved_plan_names_the_chain(machine, image):
 @pytest.mark.parametrize("cause", [*attention.CAUSES, "memory"])
 def test_only_causes_that_the_next_method_may_survive(machine, image, cause):
     never = {"cancelled", "cannot-be-done", "disk", "identity", "own-host", "plan", "protected", "space"}
+    never |= {"hand-over", "port", "site-refused", "wrong-host"}
     ended = failed(started(machine, image), cause)
     assert (next_of(ended) is None) == (cause in never)
 
@@ -89,17 +90,17 @@ def test_what_all_need_is_survived_by_people_alone(cause):
 
 def test_a_method_that_has_no_chance_is_passed_over(machine, settings):
     settings.INSTALL_METHODS = [*settings.INSTALL_METHODS, THIRD]
-    image = manual.with_fallbacks({"method": "erase", "metadata": {"passes": 1}}, manual.BY_HAND)
+    image = manual.with_fallbacks({"method": "shred", "metadata": {"passes": 1}}, manual.BY_HAND)
     second = next_of(failed(started(machine, image), "no-netboot"))
     assert second is not None and (second.method, second.fallback) == ("manual", 2)
 
 
 def test_the_third_follows_the_second(machine, settings):
     settings.INSTALL_METHODS = [*settings.INSTALL_METHODS, THIRD]
-    image = manual.with_fallbacks({"method": "erase", "metadata": {"passes": 1}}, manual.BY_HAND)
+    image = manual.with_fallbacks({"method": "shred", "metadata": {"passes": 1}}, manual.BY_HAND)
     second = next_of(failed(started(machine, image), "script", granted="b"))
     assert second is not None and (second.method, second.fallback, second.plan["disk"]["serial"]) == (
-        "erase",
+        "shred",
         1,
         "DISK1",
     )
@@ -114,7 +115,7 @@ def test_the_third_follows_the_second(machine, settings):
 
 def test_a_fallback_asks_for_its_own_grant_and_gets_it_for_the_confirmed_disk_alone(machine, server, settings):
     settings.INSTALL_METHODS = [*settings.INSTALL_METHODS, THIRD]
-    image = manual.with_fallbacks({"method": "erase", "metadata": {"passes": 1}})
+    image = manual.with_fallbacks({"method": "shred", "metadata": {"passes": 1}})
     second = next_of(failed(started(machine, image), "script"))
     manual.work()
     assert server.boot()
@@ -126,7 +127,7 @@ def test_a_fallback_asks_for_its_own_grant_and_gets_it_for_the_confirmed_disk_al
 
 def test_and_gets_it(machine, server, settings):
     settings.INSTALL_METHODS = [*settings.INSTALL_METHODS, THIRD]
-    image = manual.with_fallbacks({"method": "erase", "metadata": {"passes": 1}})
+    image = manual.with_fallbacks({"method": "shred", "metadata": {"passes": 1}})
     failed(started(machine, image), "script")
     manual.work()
     assert server.boot()
@@ -168,7 +169,7 @@ def test_a_machine_that_may_not_be_installed_any_more_goes_on_by_nothing(machine
         return found
 
     monkeypatch.setattr(ending, "_release", released)
-    monkeypatch.setattr(ending, "_state_after_failure", lambda install, machine: machine.state)
+    monkeypatch.setattr(effects, "_after_failure", lambda install, machine: machine.state)
     ended = failed(install)
     assert ended.state == "failed" and next_of(ended) is None
 

@@ -172,7 +172,7 @@ def test_a_worker_that_lost_its_claim_stores_nothing(machine, monkeypatch, work)
 
     monkeypatch.setattr(RamdiskMethod, "power_off", frozen)
     flow.run_due()
-    assert (fresh(install).state, fresh(install).awaited, fresh(install).step) == ("waiting", "install", 3)
+    assert (fresh(install).state, fresh(install).awaited, fresh(install).step) == ("waiting", "install", 4)
 
 
 def test_a_worker_that_lost_its_claim_has_no_effect(machine, monkeypatch):

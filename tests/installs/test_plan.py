@@ -3,8 +3,9 @@
 import pytest
 
 from installs import actions, plan
+from installs.models import Install
 from machines.models import Disk, Machine
-from tests import installing
+from tests import installing, pooling
 
 pytestmark = pytest.mark.django_db
 
@@ -91,3 +92,22 @@ def test_the_digest_changes_with_what_would_be_wiped(machine, image):
 def test_a_machine_in_use_needs_its_name_typed(machine, image):
     machine.state = "in_use"
     assert plan.for_install(machine, image).needs_typed_name
+
+
+def test_what_holds_data_of_somebody_is_installed_by_who_types_its_name_and_by_nobody_else(machine, image):
+    Machine.objects.update(unerased=True)
+    made = plan.for_install(Machine.objects.get(), image)
+    assert (made.problems, made.frozen["is_used"]) == ([], True)
+    assert made.typed_because == "The disks of node1 hold what somebody else must not see, and are not erased."
+    with pytest.raises(actions.Refused, match="node1: its disks have to be erased first"):
+        actions.start_install(machine, image, by="the pool", for_pool=True)
+    assert not Install.objects.exists()
+
+
+@pytest.mark.parametrize(("ends", "state"), [(pooling.succeed, "in_use"), (pooling.fail, "free")])
+def test_only_an_erasure_makes_it_erased(machine, image, ends, state):
+    """An install writes one disk of perhaps some, and not all of that."""
+    Machine.objects.update(unerased=True)
+    ends(actions.start_install(machine, image, by="ada"))
+    machine.refresh_from_db()
+    assert (machine.state, machine.unerased) == (state, True)

@@ -27,12 +27,12 @@ def _added(settings):
 
 @pytest.fixture
 def image(db):
-    return Image.objects.create(name="nothing", method="erase", metadata={"passes": 2})
+    return Image.objects.create(name="nothing", method="shred", metadata={"passes": 2})
 
 
 def test_one_setting_of_the_environment_adds_it():
     program = "import django; django.setup(); from installs.methods import METHODS; print(*METHODS)"
-    for places, wanted in ((PLACE, ["inspect", "erase"]), ("", ["inspect"])):
+    for places, wanted in ((PLACE, ["erase", "shred"]), ("", ["erase"])):
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
             env=os.environ | {"DODAI_INSTALL_METHODS": places, "DJANGO_SETTINGS_MODULE": "dodaiweb.settings"},
@@ -55,7 +55,7 @@ def test_what_is_no_method_is_named(settings, place, words):
 
 
 def test_its_script_is_made_of_parts_that_all_can_use(machine, image):
-    made = METHODS["erase"].script(plan.for_install(machine, image).frozen)
+    made = METHODS["shred"].script(plan.for_install(machine, image).frozen)
     assert "readonly PASSES=2\n" in made
     shellcheck("--exclude=SC2016,SC2034", "-", script=made)
 
@@ -106,7 +106,7 @@ def test_other_settings_of_the_image_than_approved_get_no_grant(machine, image, 
 
 def test_who_writes_nothing_is_granted_nothing(machine, image, server, steps, monkeypatch):
     installing.start(machine, image)
-    monkeypatch.setattr(METHODS["erase"], "writes_disks", False)
+    monkeypatch.setattr(METHODS["shred"], "writes_disks", False)
     steps()
     assert server.boot()
     assert "DODAI_GRANTED=no" in server.ask_grant()

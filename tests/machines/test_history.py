@@ -8,7 +8,7 @@ from django.urls import reverse
 from machines import actions, facts
 from machines.acting import Actor, acting
 from machines.history import changes_of
-from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Site, Vlan
+from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Site, Switch, Vlan
 from machines.models.history import HISTORIES, record_many
 from machines.power.base import Power
 from tests import installing, scenes
@@ -54,7 +54,7 @@ def test_other_rows_are_called_by_their_names(machine):
 
 def test_what_belongs_to_a_machine_is_told_with_it(machine):
     edit(machine.bmc, host="10.0.0.9", driver="ipmi")
-    edit(machine.interfaces.get(), switch="tor-1", switch_port="1/7")
+    edit(machine.interfaces.get(), switch=Switch.objects.create(name="tor-1"), switch_port="1/7")
     edit(Disk(machine=machine, serial="D9"))
     assert said(machine) == [
         "disk D9 added",

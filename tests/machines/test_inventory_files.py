@@ -15,7 +15,18 @@ from machines.history import changes_of
 from machines.inventory.exporting import _not_a_formula
 from machines.inventory.reading import _plain
 from machines.inventory.storing import Changed
-from machines.models import Bmc, Cluster, Credentials, Disk, Interface, Machine, MachineType, Site, Vlan
+from machines.models import (
+    Bmc,
+    Cluster,
+    Credentials,
+    Disk,
+    Interface,
+    Machine,
+    MachineType,
+    Site,
+    Switch,
+    Vlan,
+)
 from tests import installing
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +82,7 @@ def problems(text: str, name: str = "machines.csv") -> list[str]:
 
 
 def test_a_document_fills_an_empty_inventory():
-    assert enter(WHOLE).created == 7
+    assert enter(WHOLE).created == 8
     n1 = Machine.objects.get(name="n1")
     assert (n1.site.name, n1.type.boot_order, n1.cluster.vlan.vid, n1.unit) == ("osaka", "network", 30, 12)
     assert (n1.uuid, n1.protected, n1.notes, n1.state) == (UUID, True, "two lines\nof notes", "new")
@@ -79,7 +90,8 @@ def test_a_document_fills_an_empty_inventory():
     assert [(card.mac, card.is_pxe) for card in n1.interfaces.all()] == [
         ("52:54:00:00:00:01", True), ("52:54:00:00:00:02", False),
     ]  # fmt: skip
-    assert n1.pxe_interface.switch_port == "1/12"
+    assert (n1.pxe_interface.switch.name, n1.pxe_interface.switch_port) == ("tor-7", "1/12")
+    assert n1.pxe_interface.switch.driver == "manual", "nothing more is known of it"
     assert n1.disks.get(is_root=True).serial == "DISK9"
     n2 = Machine.objects.get(name="n2")
     assert (n2.site.name, n2.bmc.driver, n2.bmc.endpoint().password) == ("main", "ipmi", "own-secret")
@@ -126,6 +138,50 @@ def test_a_spreadsheet_of_one_row_a_machine():
     assert (n1.rack, n1.owner, n1.interfaces.count()) == ("R8", "storage team", 2), "an empty cell changes nothing"
 
 
+def test_switches_have_a_section_and_keep_what_dodai_may_move():
+    text = (
+        WHOLE
+        + "switches:\n- {name: tor-7, driver: openvswitch, vlans: '30, 210-219', ports: 1/1..24, quarantine: 30}\n"
+    )
+    enter(text)
+    tor = Switch.objects.get()
+    assert (tor.driver, tor.vlans, tor.quarantine.vid, len(tor.rules().ports)) == ("openvswitch", "30, 210-219", 30, 24)
+    tor.settings = {"bridge": "br0", "database": "tcp:10.0.0.9:6640"}
+    tor.set_secrets({"password": "canary-of-a-switch"})
+    tor.save()
+    exported = inventory.export_yaml()
+    assert "ports: 1/1..24" in exported
+    assert "canary" not in exported + inventory.export_csv()
+    assert tor.secrets_sealed not in exported
+    assert not plan(exported, "machines.yaml").changed
+    enter("switches:\n- {name: tor-7, notes: in the cellar}\n")
+    assert Switch.objects.get().secrets() == {"password": "canary-of-a-switch"}, "an import leaves them"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("{name: tor-7, vlans: 0}", "column vlans: 0 is no VLAN"),
+        ("{name: tor-7, ports: 'a b|c'}", "column ports: b|c is no name of a port"),
+        ("{name: tor-7, driver: telnet}", "column driver: choose one of netmiko, openvswitch"),
+        ("{name: tor-7, quarantine: 77}", "column quarantine: there is no vlan 77"),
+        ("{name: tor-7, password: x}", "column password: there is no such entry here"),
+    ],
+)
+def test_what_is_wrong_with_a_switch(line, expected):
+    assert any(expected in said for said in problems(f"switches:\n- {line}\n", "machines.yaml"))
+
+
+def test_a_switch_is_made_from_its_name_once_and_a_name_too_long_is_no_switch():
+    enter("name,mac_1,switch_1,mac_2,switch_2\nn1,525400000001,tor-1,525400000002,tor-1\n", "machines.csv")
+    enter("name,mac_1,switch_1\nn2,525400000003,tor-1\n", "machines.csv")
+    assert [switch.name for switch in Switch.objects.all()] == ["tor-1"]
+    assert Interface.objects.filter(switch__name="tor-1").count() == 3
+    enter("name,mac_1,switch_1\nn2,525400000003,-\n", "machines.csv")
+    assert Interface.objects.filter(switch__name="tor-1").count() == 2
+    assert "column switch_1" in problems(f"name,mac_1,switch_1\nn3,525400000004,{'x' * 64}\n")[0]
+
+
 def test_a_hyphen_empties():
     enter(WHOLE)
     enter("name,owner,unit,cluster\nn1,-,-,-\n", "machines.csv")
@@ -137,7 +193,7 @@ def test_the_preview_says_what_would_change_and_writes_nothing():
     enter(WHOLE)
     text = "name,rack,bmc_host,bmc_password,mac_1,switch_1\nn1,R8,10.0.9.9,new-secret,525400000001,tor-8\nn9,R1,,,,\n"
     made = plan(text, "machines.csv")
-    assert [entry.item.row.name for entry in made.new] == ["n9"]
+    assert [entry.item.row.name for entry in made.new] == ["n9", "tor-8"]
     changes = {item.kind.name: item.changes for item in made.changed[0].items}
     assert changes == {
         "machine": {"rack": ["R7", "R8"]},
@@ -368,9 +424,9 @@ def test_the_number_of_queries_does_not_grow_with_the_file(django_assert_max_num
         rows = [f"m{n},{rack},52:54:01:00:{n // 256:02x}:{n % 256:02x},10.1.{n // 250}.{n % 250}" for n in range(count)]
         return "name,rack,mac_1,bmc_host\n" + "\n".join(rows) + "\n"
 
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(65):
         enter(text(400, "R1"), "machines.csv")
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(65):
         assert enter(text(400, "R1"), "machines.csv").unchanged == 400
 
 

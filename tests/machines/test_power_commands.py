@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-from machines import actions, jobs
+from machines import actions, child, jobs
 from machines.clock import boot_seconds
 from machines.models import Bmc, Machine, PowerCommand
 from machines.poll import EVERY, Poller
-from machines.power import child, fake
+from machines.power import fake
 from machines.power.base import Power
 from tests import installing
 from tests.machines.bmcs import running_bmc

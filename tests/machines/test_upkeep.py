@@ -54,6 +54,107 @@ def test_a_protected_machine_is_not_retired():
     assert upkeep.retire(upkeep.protect(machine, protected=False)).state == "retired"
 
 
+@pytest.mark.parametrize(
+    ("was", "fields", "then"),
+    [
+        ("new", {"inspected_at": None}, "new"), ("free", {}, "new"), ("warm", {"image_name": "debian"}, "releasing"),
+        ("in_use", {"image_name": "debian"}, "releasing"), ("releasing", {}, "releasing"),
+        ("free", {"unerased": True}, "releasing"),
+    ],
+)  # fmt: skip
+def test_what_was_used_is_erased_after_its_repair(was, fields, then):
+    machine = installing.make_machine(state=was, **fields)
+    upkeep.mark_broken(machine, by="grace", why="fan 3")
+    machine.refresh_from_db()
+    assert (machine.state, machine.broken_by, machine.broken_why) == ("broken", "grace", "fan 3")
+    upkeep.repaired(machine)
+    machine.refresh_from_db()
+    assert (machine.state, machine.broken_by, machine.broken_why) == (then, "", "")
+    assert machine.unerased == (then == "releasing")
+    assert then == "releasing" or machine.inspected_at is None
+
+
+def test_what_was_repaired_is_not_erased_because_its_time_was_over_before():
+    machine = installing.make_machine(state="releasing", erase_at=now() - timedelta(hours=1))
+    assert upkeep.mark_broken(machine, by="grace", why="fan 3").erase_at is None
+    assert upkeep.repaired(machine).erase_at is None
+    machine.refresh_from_db()
+    assert (machine.state, machine.unerased, machine.erase_at) == ("releasing", True, None)
+
+
+def test_what_is_broken_is_so_after_it_was_set_aside():
+    machine = upkeep.mark_broken(installing.make_machine(image_name="debian"), by="grace", why="fan 3")
+    actions.set_aside(machine, by="ada", why="a look", until=None)
+    machine = upkeep.take_back(machine)
+    assert (machine.state, machine.broken_why, machine.unerased) == ("broken", "fan 3", True)
+
+
+def test_what_is_warm_is_not_set_aside_as_nobody_would_know_that_afterwards():
+    machine = installing.make_machine(state="warm", image_name="debian")
+    with pytest.raises(actions.Refused, match="is warm: mark it as broken, or install it anew"):
+        actions.set_aside(machine, by="grace", why="fan", until=None)
+    assert Machine.objects.get().state == "warm"
+    assert "set_aside" not in verbs.possible(machine)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unerased"), [({"image_name": "debian"}, True), ({"unerased": True}, True), ({}, False)]
+)
+def test_what_held_data_still_does_when_it_is_retired_and_comes_back(fields, unerased):
+    cluster = Cluster.objects.create(name="web", network="10.2.0.0/24")
+    machine = installing.make_machine(state="aside", aside_by="grace", owner="ada", **fields)
+    Machine.objects.update(cluster=cluster)
+    machine.interfaces.update(address="10.2.0.7/24")
+    machine = upkeep.retire(machine)
+    machine.refresh_from_db()
+    assert (machine.state, machine.unerased, machine.owner, machine.cluster) == ("retired", unerased, "", None)
+    assert not machine.interfaces.exclude(address="").exists()
+    machine = upkeep.bring_back(machine)
+    machine.refresh_from_db()
+    assert (machine.state, machine.unerased, machine.image_name) == ("new", unerased, "")
+
+
+def test_what_was_retired_before_is_nobodys_when_it_comes_back():
+    cluster = Cluster.objects.create(name="web")
+    upkeep.bring_back(installing.make_machine(
+        state="retired", image_name="debian", owner="ada", cluster=cluster, broken_why="fan", erase_at=now(),
+    ))  # fmt: skip
+    found = Machine.objects.get()
+    assert (found.unerased, found.owner, found.cluster, found.image_name) == (True, "", None, "")
+    assert (found.broken_why, found.erase_at) == ("", None)
+
+
+@pytest.mark.parametrize("unerased", [True, False])
+def test_only_an_unerased_machine_is_erased_while_it_is_free(unerased):
+    assert ("erase" in verbs.possible(installing.make_machine(unerased=unerased))) is unerased
+
+
+def test_what_is_adopted_is_in_use_and_keeps_its_disks():
+    machine = upkeep.adopt_running(installing.make_machine(), system="AIX 7")
+    assert (machine.state, machine.image_name) == ("in_use", "AIX 7")
+
+
+def test_a_reservation_is_for_somebody_until_a_time_or_taken_back():
+    machine, tomorrow = installing.make_machine(), now() + timedelta(days=1)
+    upkeep.reserve(machine, owner="ada", until=tomorrow)
+    machine.refresh_from_db()
+    assert (machine.state, machine.reserved_for, machine.reserved_until) == ("free", "ada", tomorrow)
+    upkeep.reserve(machine, owner="", until=None)
+    machine.refresh_from_db()
+    assert (machine.reserved_for, machine.reserved_until) == ("", None)
+    with pytest.raises(actions.Refused, match="time is over"):
+        upkeep.reserve(machine, owner="ada", until=now())
+
+
+@pytest.mark.parametrize("state", State)
+def test_no_state_is_without_a_way_to_be_free_again(state):
+    reached, grows = {state}, True
+    while grows:
+        found = {to for sources, to in lifecycle.TRANSITIONS.values() if sources & reached} - reached
+        reached, grows = reached | found, bool(found)
+    assert State.FREE in reached
+
+
 def test_what_is_brought_back_must_be_inspected_again():
     machine = upkeep.retire(installing.make_machine())
     machine = upkeep.bring_back(machine)
@@ -62,13 +163,15 @@ def test_what_is_brought_back_must_be_inspected_again():
 
 
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("verb", ["set_aside", "take_back", "retire", "bring_back"])
+@pytest.mark.parametrize("verb", sorted(verbs.BY_PEOPLE))
 def test_the_buttons_shown_are_those_that_work(state, verb):
     machine = installing.make_machine(state=state)
     press = {
         "set_aside": lambda: actions.set_aside(machine, by="grace", why="fan", until=None),
         "take_back": lambda: upkeep.take_back(machine), "retire": lambda: upkeep.retire(machine),
-        "bring_back": lambda: upkeep.bring_back(machine),
+        "bring_back": lambda: upkeep.bring_back(machine), "repaired": lambda: upkeep.repaired(machine),
+        "mark_broken": lambda: upkeep.mark_broken(machine, by="grace", why="fan"),
+        "adopt": lambda: upkeep.adopt_running(machine, system="AIX"),
     }[verb]  # fmt: skip
     if verb in verbs.possible(machine):
         press()

@@ -23,7 +23,7 @@ class EraseForm(forms.Form):
 
 
 class Erase(RamdiskMethod):
-    slug = "erase"
+    slug = "shred"
     label = "Erase the disk"
     done_label = "Erased"
     steps = ("power_off", "set_boot", "power_on", "netboot", "erase", "switch_off")

@@ -37,15 +37,24 @@ def drivers_of(
     builtin: bytes = b"",
     builtin_info: bytes = b"",
     in_initrd: frozenset[str] | None = frozenset(),
+    initrd_aliases: bytes = b"",
 ) -> Drivers:
-    """From the tables in lib/modules/RELEASE (depmod(8), and modules.builtin.modinfo: strings `module.alias=...`)."""
-    lines = re.findall(r"^alias (\S+) (\S+)$", aliases.decode(errors="replace"), flags=re.M)
+    """From the tables in lib/modules/RELEASE (depmod(8), and modules.builtin.modinfo: strings `module.alias=...`).
+
+    Modules that only the initrd has count as the image's: it starts with them. Of its table only those are taken.
+    """
+    only_there = [pair for pair in _lines(initrd_aliases) if canonical(pair[1]) in (in_initrd or ())]
+    lines = dict.fromkeys([*_lines(aliases), *only_there])
     records = builtin_info.decode(errors="replace").split("\0")
     inside = [
         (record.partition(".alias=")[2], record.partition(".alias=")[0]) for record in records if ".alias=" in record
     ]
     names = {Path(line).name.partition(".ko")[0] for line in builtin.decode(errors="replace").split()}
     return Drivers(release, _tidy(lines), _tidy(inside), frozenset(map(canonical, names)), in_initrd)
+
+
+def _lines(table: bytes) -> list[tuple[str, str]]:
+    return re.findall(r"^alias (\S+) (\S+)$", table.decode(errors="replace"), flags=re.M)
 
 
 def canonical(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What is in an initramfs: names of kernel modules, read from its cpio archives (newc), however they are packed.
+"""What is in an initramfs: kernel modules and what they drive, read from its cpio archives (newc), packed or not.
 
 Linux: Documentation/driver-api/early-userspace/buffer-format.rst. Several archives may follow each other: first
 microcode unpacked, then the rest packed.
@@ -19,34 +19,40 @@ import zstandard
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_ENTRIES = 200_000
 MODULE = re.compile(r"(?:^|/)([^/]+)\.ko(?:\.\w+)?$")
+ALIASES = re.compile(r"(?:^|/)lib/modules/[^/]+/modules\.alias$")
 HEADER_BYTES = 110
 BITE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Contents:
-    """`modules` are names as modprobe knows them; None where the archive could not be read, and `problem` says why."""
+    """`modules` are names as modprobe knows them; None where the archive could not be read, and `problem` says why.
+
+    `aliases` is its modules.alias: lines `alias PATTERN MODULE`.
+    """
 
     modules: frozenset[str] | None
     problem: str = ""
+    aliases: bytes = b""
 
 
 def look_into(data: bytes) -> Contents:
     """Never raises: an initramfs that cannot be read is not yet one that does not boot."""
     names: list[str] = []
+    aliases = b""
     try:
         while data := data.lstrip(b"\0"):
-            if data[:6] in (b"070701", b"070702"):
-                found, used = _names(data)
-                names += found
-                data = data[used:]
-                continue
-            found, _ = _names(_unpacked(data))
+            is_plain = data[:6] in (b"070701", b"070702")
+            found, told, used = _read(data if is_plain else _unpacked(data))
             names += found
-            break
+            aliases += told
+            if not is_plain:
+                break
+            data = data[used:]
     except (_Unreadable, ValueError, EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as problem:
         return Contents(None, str(problem) or type(problem).__name__)
-    return Contents(frozenset(_canonical(match[1]) for name in names if (match := MODULE.search(name))))
+    modules = frozenset(_canonical(match[1]) for name in names if (match := MODULE.search(name)))
+    return Contents(modules, aliases=aliases)
 
 
 class _Unreadable(Exception):
@@ -89,9 +95,10 @@ def _of_lzma(data: bytes) -> Iterator[bytes]:
         part = b"" if unpacker.eof else unpacker.decompress(b"", BITE_BYTES)
 
 
-def _names(data: bytes) -> tuple[list[str], int]:
-    """The names in one archive, and how many bytes it takes."""
+def _read(data: bytes) -> tuple[list[str], bytes, int]:
+    """The names in one archive, its modules.alias, and how many bytes it takes."""
     names: list[str] = []
+    aliases = b""
     at = 0
     while len(names) < MAX_ENTRIES:
         header = data[at : at + HEADER_BYTES]
@@ -99,9 +106,12 @@ def _names(data: bytes) -> tuple[list[str], int]:
             raise _Unreadable("its archive is cut off or damaged")
         size, name_bytes = int(header[54:62], 16), int(header[94:102], 16)
         name = data[at + HEADER_BYTES : at + HEADER_BYTES + name_bytes - 1].decode(errors="replace")
-        at = _aligned(_aligned(at + HEADER_BYTES + name_bytes) + size)
+        begin = _aligned(at + HEADER_BYTES + name_bytes)
+        at = _aligned(begin + size)
         if name == "TRAILER!!!":
-            return names, at
+            return names, aliases, at
+        if ALIASES.search(name):
+            aliases += data[begin : begin + size] + b"\n"
         names.append(name)
     raise _Unreadable("its archive has too many files")
 

@@ -138,6 +138,7 @@ def _kernel(files: Files, name: str) -> tuple[Kernel, Drivers]:
     drivers = drivers_of(
         release, aliases=files.content(f"{top}/modules.alias"), builtin=files.content(f"{top}/modules.builtin"),
         builtin_info=files.content(f"{top}/modules.builtin.modinfo"), in_initrd=inside.modules,
+        initrd_aliases=inside.aliases,
     )  # fmt: skip
     count = None if inside.modules is None else len(inside.modules)
     return Kernel(

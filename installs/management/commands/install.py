@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from installs import actions, logs, plan
-from installs.models import Image, Install
+from installs.management.looking_up import image_named
+from installs.models import Install
 from installs.watching import Line, follow
 from machines.management.looking_up import asker, machine_named
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        machine, image = machine_named(options["machine"]), _image_named(options["image"])
+        machine, image = machine_named(options["machine"]), image_named(options["image"])
         made = plan.for_install(machine, image)
         if not options["json"]:
             self._show(made)
@@ -95,11 +96,3 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{seconds:7.1f} s  {line.name:<16} {logs.plain(line.text)}".rstrip())
         self.stdout.flush()
-
-
-def _image_named(name: str) -> Image:
-    image = Image.objects.filter(name=name).first()
-    if image is None:
-        known = ", ".join(Image.objects.values_list("name", flat=True)) or "none yet"
-        raise CommandError(f"there is no image {name!r}; images: {known}")
-    return image

@@ -7,7 +7,10 @@ from django.core.management.base import BaseCommand
 
 from dodaiweb import checkups, forgetting
 from installs import reach, sweep
+from installs.allocation import refill
+from installs.allocation import turns as allocations
 from installs.notices import outbox
+from installs.releasing import due
 from installs.waves import turns
 from machines import jobs, loops
 
@@ -26,6 +29,9 @@ class Command(BaseCommand):
     def _turn(self) -> None:
         sweep.sweep()
         turns.take_all()
+        allocations.take_all()
+        refill.take_all()
+        due.erase_due()
         jobs.ring_for_due()
         outbox.ring_for_due()
         if time.monotonic() >= self._seldom_at:

@@ -8,7 +8,8 @@ from django.utils.dateparse import parse_time
 from django.utils.timezone import now
 
 from installs import many
-from installs.models import Image, Wave
+from installs.management.looking_up import image_named
+from installs.models import Wave
 from installs.waves import asking, words
 from installs.waves.asking import Rules
 from machines.management.looking_up import asker, machine_named
@@ -42,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from exc
 
     def _start(self, options: dict[str, Any]) -> None:
-        image, machines = _image_named(options["image"]), [machine_named(name) for name in options["machines"]]
+        image, machines = image_named(options["image"]), [machine_named(name) for name in options["machines"]]
         if len({machine.pk for machine in machines}) < len(machines):
             raise CommandError("a machine is named twice: each has one turn")
         rules = Rules(
@@ -117,13 +118,6 @@ def _wave(number: int) -> Wave:
     if wave is None:
         raise CommandError(f"there is no wave {number}; `wave status` lists them")
     return wave
-
-
-def _image_named(name: str) -> Image:
-    image = Image.objects.filter(name=name, retired_at=None).first()
-    if image is None:
-        raise CommandError(f"there is no image {name!r}; `image list` lists them")
-    return image
 
 
 def _time(text: str) -> time:

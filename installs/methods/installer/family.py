@@ -23,7 +23,10 @@ class InstallerMethod(DiskMethod):
     """The installer restarts the machine itself: a reset would come in the middle of its last writes."""
 
     kinds = ("", "iso")
-    steps = ("answers", "power_off", "set_boot", "power_on", "netboot", "run", "boot_from_disk", "first_boot")
+    steps = (
+        "answers", "power_off", "set_ports", "set_boot", "power_on", "netboot", "run", "boot_from_disk", "first_boot",
+        "join_vlan",
+    )  # fmt: skip
     waits = {"netboot": "install", "run": "install_reboot", "first_boot": "installed"}
     phases = ("partition", "base", "packages")
     milestones = (

@@ -48,7 +48,7 @@ user_data() {
             fqdn: $name, hostname: ($name | split(".")[0]), manage_etc_hosts: true, preserve_hostname: false,
             disable_root: false, ssh_pwauth: false, ssh_deletekeys: true,
             ssh_authorized_keys: ($keys | split("\n") | map(select(. != ""))),
-            phone_home: {url: $url, post: ["instance_id"], tries: 30},
+            phone_home: {url: $url, post: ["instance_id", "pub_key_ed25519", "pub_key_ecdsa", "pub_key_rsa"], tries: 30},
             # At the second boot: the SSH server shows the sign of this install during the first one only.
             bootcmd: [["sh", "-c", "mkdir /var/lib/cloud/instance/dodai-sign 2>/dev/null || rm -f /etc/ssh/sshd_config.d/00-dodai.conf"]]
         } + (if $zone == "" then {} else {timezone: $zone} end)

@@ -1,0 +1,56 @@
+"""Puts ports back to where they were before an attempt, or a release, moved them: PortMove's rows know where."""
+
+from collections.abc import Iterable
+
+from installs.models import Install
+from machines import cabling
+from machines.models import Interface, PortMove
+from machines.network.move import place
+
+_WENT = (PortMove.State.MOVED, PortMove.State.ASTRAY, PortMove.State.MOVING)
+
+Places = dict[Interface, int | None]
+
+
+def has_moved(install: Install) -> bool:
+    """Whether this attempt moved a port, or has asked people to."""
+    states = (*_WENT, PortMove.State.ASKED)
+    return PortMove.objects.filter(asked_by=str(install), state__in=states).exists()
+
+
+def put_back(install: Install) -> None:
+    """Nobody is asked any more, and what this attempt moved is where it was. Raises NetworkError.
+
+    Where only people can move a port they are asked, and nobody waits for them.
+    """
+    _withdraw(install)
+    if places := places_before([install]):
+        cabling.move_cards(places, by=str(install))
+
+
+def places_before(installs: Iterable[Install]) -> Places:
+    """Where their ports were before the first of these attempts moved them."""
+    rows = PortMove.objects.filter(asked_by__in=[str(each) for each in installs], state__in=_WENT)
+    places: Places = {}
+    for row in rows.select_related("interface__switch", "interface__machine__site", "switch").order_by("pk"):
+        card = row.interface
+        if card and (card.switch_id, card.switch_port) == (row.switch_id, row.port):
+            places.setdefault(card, row.before)
+    return places
+
+
+def where_they_are(install: Install) -> str:
+    """What was read last of the ports that this attempt moved."""
+    last = {}
+    for row in PortMove.objects.filter(asked_by=str(install), state__in=_WENT).select_related("switch").order_by("pk"):
+        last[f"{row.switch} port {row.port}"] = row
+    words = (
+        f"{port} {'may be' if row.state == PortMove.State.ASTRAY else 'is'} in {place(row.after)}"
+        for port, row in last.items()
+    )
+    return ", ".join(words)
+
+
+def _withdraw(install: Install) -> None:
+    if any(row.asked_by == str(install) for row in cabling.open_moves(install.machine_id)):
+        cabling.withdraw(install.machine_id)

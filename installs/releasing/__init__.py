@@ -1,0 +1,1 @@
+"""Giving machines back: erased, once their time to undo is over."""

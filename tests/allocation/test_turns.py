@@ -1,0 +1,240 @@
+"""What becomes of an allocation while its machines are installed or handed over."""
+
+from dataclasses import replace
+
+import pytest
+
+from installs import actions
+from installs.allocation import asking, turns
+from installs.allocation.lifecycle import Part, State
+from installs.models import Allocation, AllocationMachine, Install
+from machines.lifecycle import State as MachineState
+from machines.models import Interface, Machine
+from tests import manual, pooling
+
+pytestmark = pytest.mark.django_db
+
+
+def of(machine):
+    """The live attempt of this machine."""
+    return Install.objects.live().get(machine__name=machine)
+
+
+def turned(allocation, times=2):
+    for _ in range(times):
+        turns.take_all()
+    allocation.refresh_from_db()
+    return allocation
+
+
+def states_of(allocation):
+    return {part.machine.name: part.state for part in allocation.machines.select_related("machine")}
+
+
+def nobody_is_held():
+    return not Machine.objects.exclude(handled_by="").exists()
+
+
+def test_all_ready_is_done_and_spares_are_let_go(asked, fleet):
+    fleet(3)
+    allocation = asking.ask(replace(asked, spares=1), by="tester")
+    pooling.succeed(of("node1"))
+    assert turned(allocation).state == State.WORKING
+    pooling.succeed(of("node2"))
+    assert turned(allocation).state == State.DONE and allocation.ended_at
+    assert states_of(allocation) == {"node1": Part.READY, "node2": Part.READY, "node3": Part.LET_GO}
+    assert nobody_is_held() and Machine.objects.filter(cluster=asked.cluster, state="in_use").count() == 2
+
+
+def test_a_spare_takes_the_place_of_one_that_failed(asked, fleet):
+    fleet(3)
+    allocation = asking.ask(replace(asked, spares=1, owner="ada"), by="tester")
+    pooling.succeed(of("node1"))
+    pooling.fail(of("node2"))
+    assert turned(allocation).state == State.WORKING
+    assert states_of(allocation)["node2"] == Part.FAILED
+    failed, spare = Machine.objects.get(name="node2"), Machine.objects.get(name="node3")
+    assert (failed.cluster, failed.owner, failed.handled_by) == (None, "", "")
+    assert not Interface.objects.get(machine=failed).address
+    assert (spare.cluster, spare.owner) == (asked.cluster, "ada")
+    pooling.succeed(of("node3"))
+    assert turned(allocation).state == State.DONE
+    assert "node2 (silent: it was to fail)" in allocation.why_ended
+
+
+def test_without_a_spare_it_falls_short(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(asked, by="tester")
+    pooling.succeed(of("node1"))
+    pooling.fail(of("node2"))
+    assert turned(allocation).state == State.SHORT
+    assert Machine.objects.get(name="node1").cluster == asked.cluster and nobody_is_held()
+
+
+def test_with_none_it_has_failed(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(asked, by="tester")
+    pooling.fail(of("node1"))
+    pooling.fail(of("node2"), granted=False)
+    assert turned(allocation).state == State.FAILED
+    assert nobody_is_held() and not Machine.objects.exclude(cluster=None).exists()
+
+
+def test_a_spare_that_cannot_be_installed_any_more_is_passed_over(asked, fleet):
+    fleet(4)
+    allocation = asking.ask(replace(asked, spares=2), by="tester")
+    Machine.objects.filter(name="node3").update(protected=True)
+    pooling.fail(of("node1"))
+    turned(allocation)
+    assert states_of(allocation)["node3"] == Part.FAILED
+    assert "node3 is protected" in AllocationMachine.objects.get(machine__name="node3").why
+    assert of("node4")
+
+
+def test_a_spare_whose_disks_are_not_erased_is_passed_over(asked, fleet):
+    fleet(3)
+    allocation = asking.ask(replace(asked, count=1, spares=1), by="ada")
+    Machine.objects.filter(name="node2").update(unerased=True)
+    pooling.fail(of("node1"))
+    turned(allocation)
+    part = allocation.machines.get(machine__name="node2")
+    assert (part.state, part.install) == ("failed", None) and "node2: its disks have to be erased first" in part.why
+
+
+def test_all_or_nothing_gives_all_back_after_a_failure(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(replace(asked, all_or_nothing=True), by="tester")
+    pooling.fail(of("node1"))
+    assert turned(allocation).state == State.UNDOING
+    second = Install.objects.get(machine__name="node2")
+    assert second.wanted_end == "cancelled", "what is under way is ended"
+    pooling.fail(second)
+    assert turned(allocation).state == State.FAILED
+    assert nobody_is_held() and not Machine.objects.exclude(cluster=None).exists()
+
+
+def test_all_or_nothing_releases_what_was_ready(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(replace(asked, all_or_nothing=True), by="tester")
+    pooling.succeed(of("node1"))
+    turned(allocation)
+    pooling.fail(of("node2"))
+    assert turned(allocation).state == State.FAILED
+    assert states_of(allocation)["node1"] == Part.GIVEN_BACK
+    assert of("node1").method == "release" and Machine.objects.get(name="node1").state == MachineState.RELEASING
+
+
+def test_cancelling_ends_what_goes_on_and_keeps_what_is_ready(asked, fleet):
+    fleet(3)
+    allocation = asking.ask(replace(asked, spares=1), by="tester")
+    pooling.succeed(of("node1"))
+    turned(allocation)
+    asking.cancel(allocation, by="ada")
+    assert turned(allocation, 1).state == State.UNDOING
+    pooling.fail(Install.objects.get(machine__name="node2"))
+    assert turned(allocation).state == State.CANCELLED and allocation.why_ended == "cancelled by ada"
+    assert states_of(allocation) == {"node1": Part.READY, "node2": Part.FAILED, "node3": Part.LET_GO}
+    assert nobody_is_held() and Machine.objects.get(name="node1").cluster == asked.cluster
+    with pytest.raises(asking.Refused, match="The allocation is cancelled: there is nothing to cancel"):
+        asking.cancel(allocation, by="ada")
+
+
+def test_a_fallback_goes_on_in_its_place(asked, fleet):
+    fleet(1)
+    asked.image.fallbacks = [manual.BY_HAND]
+    asked.image.save()
+    allocation = asking.ask(replace(asked, count=1), by="tester")
+    pooling.fail(of("node1"), granted=False)
+    assert turned(allocation).state == State.WORKING
+    assert allocation.machines.get().install == of("node1") and of("node1").method == "manual"
+
+
+def test_a_warm_machine_is_handed_over(asked, fleet):
+    machines = fleet(2)
+    pooled = pooling.warm(machines[0], asked.image)
+    allocation = asking.ask(replace(asked, count=1, owner="ada"), by="tester")
+    going_on = of("node1")
+    assert going_on.method == "hand-over" and going_on.plan["told"] == {
+        "install": pooled.pk, "cluster": asked.cluster.pk,
+    }  # fmt: skip
+    pooling.succeed(going_on)
+    assert turned(allocation).state == State.DONE
+    machine = Machine.objects.get(name="node1")
+    assert (machine.state, machine.owner, machine.cluster, machine.image_name) == (
+        "in_use", "ada", asked.cluster, asked.image.name,
+    )  # fmt: skip
+
+
+def test_a_warm_machine_that_does_not_answer_is_installed_anew(asked, fleet):
+    machines = fleet(1)
+    pooling.warm(machines[0], asked.image)
+    allocation = asking.ask(replace(asked, count=1), by="tester")
+    Install.objects.filter(pk=of("node1").pk).update(step=0)
+    pooling.fail(of("node1"), cause="silent")
+    assert turned(allocation).state == State.WORKING
+    anew = of("node1")
+    assert anew.image == asked.image and not anew.is_for_pool
+    pooling.succeed(anew)
+    assert turned(allocation).state == State.DONE
+
+
+def test_a_warm_machine_of_an_older_state_of_the_image_is_not_handed_over(asked, fleet):
+    machines = fleet(1)
+    pooling.warm(machines[0], asked.image)
+    asked.image.sha256 = "cd" * 32
+    asked.image.save()
+    assert not asking.propose(replace(asked, count=1)).placement.warm
+
+
+def test_a_warm_machine_whose_key_is_gone_is_not_warm(asked, fleet):
+    """Whoever begins to install something makes Dodai forget the key, even if nothing is written then."""
+    machines = fleet(1)
+    pooling.warm(machines[0], asked.image)
+    assert asking.propose(replace(asked, count=1)).placement.warm
+    pooling.fail(actions.start_install(machines[0], asked.image, by="bob"), granted=False)
+    assert Machine.objects.get().state == "warm"
+    assert not asking.propose(replace(asked, count=1)).placement.warm
+
+
+def test_who_came_meanwhile_keeps_the_machine(asked, fleet):
+    """Its install failed, and before the next turn somebody tries again."""
+    fleet(1)
+    allocation = asking.ask(replace(asked, count=1, owner="ada"), by="tester")
+    actions.retry(pooling.fail(of("node1")), by="bob")
+    assert turned(allocation).state == State.FAILED
+    machine = Machine.objects.get()
+    assert (machine.handled_by, machine.cluster, machine.owner) == (str(of("node1")), asked.cluster, "ada")
+
+
+def test_any_number_of_turns_at_any_time_change_nothing_more(asked, fleet):
+    fleet(3)
+    allocation = asking.ask(replace(asked, spares=1), by="tester")
+    pooling.fail(of("node1"))
+    turned(allocation, 5)
+    assert Install.objects.count() == 3 and Install.objects.live().count() == 2
+    assert Allocation.objects.get().state == State.WORKING
+
+
+def test_a_fault_in_one_allocation_does_not_hold_up_the_others(asked, fleet, monkeypatch):
+    fleet(2)
+    first = asking.ask(replace(asked, count=1), by="tester")
+    second = asking.ask(replace(asked, count=1), by="tester")
+    pooling.succeed(of("node2"))
+    take = turns.take
+
+    def faulty(number):
+        if number == first.pk:
+            raise ZeroDivisionError
+        take(number)
+
+    monkeypatch.setattr(turns, "take", faulty)
+    assert turned(second).state == State.DONE
+
+
+def test_an_install_of_an_allocation_is_cancelled_by_hand(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(replace(asked, count=1, spares=1), by="tester")
+    actions.cancel(of("node1"), by="bob")
+    pooling.fail(Install.objects.get(machine__name="node1"))
+    turned(allocation)
+    assert states_of(allocation) == {"node1": Part.FAILED, "node2": Part.WORKING}
