@@ -1,6 +1,7 @@
 """allocate and pool, at the command line."""
 
 import io
+from contextlib import nullcontext
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,9 +14,10 @@ from tests import pooling
 pytestmark = pytest.mark.django_db
 
 
-def said(*words, **options):
+def said(*words, fails=False, **options):
     out = io.StringIO()
-    call_command(*words, stdout=out, **options)
+    with pytest.raises(CommandError) if fails else nullcontext():
+        call_command(*words, stdout=out, **options)
     return out.getvalue()
 
 
@@ -34,6 +36,14 @@ def test_the_plan_is_shown_and_the_number_of_disks_is_typed(names, asked, fleet,
     assert "node1                    not taken: It is protected." in words
     assert "node4                    not taken: It would do, but others come first." in words
     assert f"allocation {Allocation.objects.get().pk} has begun" in words
+
+
+def test_where_machines_are_missing_it_says_why_without_being_asked(names, fleet):
+    fleet(2)
+    Machine.objects.filter(name="node1").update(unerased=True)
+    words = said("allocate", *names, "2", "--confirm", "of-another-plan", fails=True)
+    assert "1 of 2 cannot be had now" in words
+    assert "node1                    not taken: Its disks have to be erased first." in words
 
 
 @pytest.mark.parametrize("typed", ["1", "", "yes"])

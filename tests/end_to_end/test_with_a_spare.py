@@ -10,7 +10,8 @@ WRONG, RIGHT, SPARE = "practice-1", "practice-2", "practice-3"
 READY = """
 from machines.models import Cluster, MachineType, Vlan
 kind = MachineType.objects.get_or_create(name="asked-for")[0]
-Machine.objects.update(state="free", image_name="", type=kind)
+# As if erased: installs that failed before on machines in use have left their disks to be erased first.
+Machine.objects.update(state="free", image_name="", unerased=False, type=kind)
 vlan = Vlan.objects.get_or_create(vid=210, defaults={"name": "asked-for"})[0]
 Cluster.objects.get_or_create(name="asked-for", defaults={"vlan": vlan})[0].pk
 """
@@ -40,6 +41,7 @@ def asked(dodai: Dodai, kept: KeptDisk) -> list:
     shown = dodai.manage(*words, input="no\n").stdout
     digest = re.search(r"^plan (\S+)$", shown, re.MULTILINE)
     assert digest, shown
+    assert [name for name in (WRONG, RIGHT, SPARE) if name not in shown] == [], shown
     dodai.must(*words, "--confirm", digest[1])
     wait_until(
         lambda: dodai.database(FOUND)[0] not in ("working", "undoing"), seconds=2 * INSTALL_SECONDS,

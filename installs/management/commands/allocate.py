@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--spares", type=int, default=0, metavar="N", help="kept in reserve until all are ready")
         parser.add_argument("--all-or-nothing", action="store_true", help="give all back where one cannot be had")
         parser.add_argument("--owner", default="", help="whom they are for; also gets what is reserved for that name")
-        parser.add_argument("--why-not", action="store_true", help="also say why each other machine is not taken")
+        parser.add_argument("--why-not", action="store_true", help="say why other machines of the type are not taken")
         parser.add_argument("--confirm", metavar="DIGEST", help="of exactly this plan, as it was printed; asks nothing")
         parser.add_argument("--wait", action="store_true", help="until all are ready, or it has failed")
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{name:<24} spare")
         if placed.missing:
             self.stdout.write(f"{placed.missing} of {proposal.asked.count} cannot be had now")
-        for name, refusal in sorted(placed.refused.items()) if why_not else ():
+        for name, refusal in sorted(placed.refused.items()) if why_not or placed.missing else ():
             self.stdout.write(f"{name:<24} not taken: {words.why(refusal)}")
         self.stdout.write(f"plan {proposal.digest}")
 
