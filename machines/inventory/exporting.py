@@ -89,7 +89,7 @@ def _values(kind: Kind, row: Any) -> dict[str, str]:
 def _text(kind: Kind, row: Any, column: str) -> str:
     value = getattr(row, schema.attribute(column))
     if column in kind.links and value is not None:
-        value = getattr(value, {"vlan": "vid", "quarantine": "vid"}.get(column, "name"))
+        value = getattr(value, "vid" if kind.links[column] == "vlan" else "name")
     if isinstance(value, bool):
         return "yes" if value else ("" if column in ("root", "protected") else "no")
     return "" if value is None else str(value)

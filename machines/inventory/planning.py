@@ -74,6 +74,8 @@ class _Planner:
             item.row.site = self._usual_site()
         was_practice = _is_practice(item)
         self._fill(item)
+        if record.kind is schema.CLUSTER:
+            self._check(item)
         known.setdefault(key, item.row)
         parts = [part for found in record.parts if (part := self._part(item.row, found))]
         if record.kind is schema.MACHINE:
@@ -143,6 +145,17 @@ class _Planner:
                 self._set(item, schema.attribute(column), value)
         if item.is_new:
             self._require(item)
+
+    def _check(self, item: Item) -> None:
+        """Whether its values fit each other."""
+        try:
+            item.row.clean()
+        except ValidationError as exc:
+            for name, words in exc.message_dict.items():
+                cell = item.record.cells.get(name)
+                line, column = (cell.line, cell.column) if cell else (item.record.line, name)
+                for text in words:
+                    self._complain(line, column, text)
 
     def _value(self, kind: Kind, column: str, cell: Cell) -> Any:
         """The value for the model, or SKIP. Raises ValidationError or ValueError with words."""

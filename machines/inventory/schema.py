@@ -20,12 +20,17 @@ class Kind:
     section: str = ""
 
 
-SITE = Kind("site", Site, ("name", "provision_url", "image_url"), {}, "sites")
+SITE = Kind(
+    "site", Site, ("name", "provision_url", "image_url", "provision_vlan"), {"provision_vlan": "vlan"}, "sites"
+)
 MACHINE_TYPE = Kind(
     "machine_type", MachineType, ("name", "boot_order", "local_boot", "kernel_args"), {}, "machine_types"
 )
 VLAN = Kind("vlan", Vlan, ("vid", "name"), {}, "vlans")
-CLUSTER = Kind("cluster", Cluster, ("name", "vlan", "colour"), {"vlan": "vlan"}, "clusters")
+CLUSTER = Kind(
+    "cluster", Cluster, ("name", "vlan", "colour", "network", "first_address", "last_address", "gateway", "dns"),
+    {"vlan": "vlan"}, "clusters",
+)  # fmt: skip
 SWITCH = Kind(
     "switch", Switch, ("name", "driver", "vlans", "ports", "quarantine", "notes"), {"quarantine": "vlan"}, "switches"
 )
@@ -47,8 +52,8 @@ INTERFACE = Kind(
 )
 DISK = Kind("disk", Disk, ("serial", "wwn", "root"), {})
 
-SHARED = (SITE, MACHINE_TYPE, VLAN, CLUSTER, SWITCH, CREDENTIALS)
-"""What machines refer to; entered before them."""
+SHARED = (VLAN, SITE, MACHINE_TYPE, CLUSTER, SWITCH, CREDENTIALS)
+"""What machines refer to; entered before them, and each after what it refers to itself."""
 SECTIONS = {kind.section: kind for kind in (*SHARED, MACHINE)}
 PARTS = {"bmc": BMC, "interfaces": INTERFACE, "disks": DISK}
 """What stands inside of a machine in YAML. The first is one, the others are lists."""

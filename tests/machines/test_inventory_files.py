@@ -34,13 +34,13 @@ UUID = "4c4c4544-0042-3510-8054-b9c04f4a5331"
 
 WHOLE = """
 sites:
-- {name: osaka, provision_url: http://10.1.0.2:8001}
+- {name: osaka, provision_url: http://10.1.0.2:8001, provision_vlan: 30}
 machine_types:
 - {name: r640, boot_order: network, kernel_args: "console=ttyS1,115200n8"}
 vlans:
 - {vid: 30, name: storage}
 clusters:
-- {name: ceph, vlan: 30, colour: "#14b8a6"}
+- {name: ceph, vlan: 30, colour: "#14b8a6", network: 10.3.0.0/24, first_address: 10.3.0.9, gateway: 10.3.0.1}
 credentials:
 - {name: rack-7, username: root, password: shared-secret}
 machines:
@@ -85,6 +85,7 @@ def test_a_document_fills_an_empty_inventory():
     assert enter(WHOLE).created == 8
     n1 = Machine.objects.get(name="n1")
     assert (n1.site.name, n1.type.boot_order, n1.cluster.vlan.vid, n1.unit) == ("osaka", "network", 30, 12)
+    assert (n1.site.provision_vlan.vid, n1.cluster.network, n1.cluster.gateway) == (30, "10.3.0.0/24", "10.3.0.1")
     assert (n1.uuid, n1.protected, n1.notes, n1.state) == (UUID, True, "two lines\nof notes", "new")
     assert n1.bmc.endpoint().password == "shared-secret"
     assert [(card.mac, card.is_pxe) for card in n1.interfaces.all()] == [
@@ -116,9 +117,10 @@ def test_what_was_exported_changes_nothing_when_it_is_imported(export, name):
 def test_an_export_fills_an_empty_inventory_with_the_same():
     enter(WHOLE)
     text = inventory.export_yaml()
-    for model in (Machine, Cluster, Vlan, MachineType, Credentials):
-        model.objects.all().delete()
+    Machine.objects.all().delete()
     Site.objects.filter(name="osaka").delete()
+    for model in (Cluster, Vlan, MachineType, Credentials):
+        model.objects.all().delete()
     enter(text)
     assert inventory.export_yaml() == text
 
@@ -278,6 +280,12 @@ def test_all_problems_are_told_at_once():
         ("vlans:\n- {vid: 5000, name: x}\n", "line 2, column vid:"),
         ("vlans:\n- {vid: 5}\n", "line 2, column name: a new one needs it"),
         ("clusters:\n- {name: x, colour: red}\n", "line 2, column colour: Write it as #14b8a6."),
+        ("clusters:\n- {name: x, network: 10.3.0.7/24}\n", "line 2, column network: Write it like 10.2.10.0/24"),
+        (
+            "clusters:\n- {name: x, network: 10.3.0.0/24,\n   gateway: 10.4.0.1}\n",
+            "line 3, column gateway: 10.4.0.1 is no address of the network 10.3.0.0/24.",
+        ),
+        ("sites:\n- {name: x, provision_vlan: 9}\n", "line 2, column provision_vlan: there is no vlan 9"),
         ("machines:\n- &a {name: a}\n- *a\n", "line 3: write it out"),
         ("machines: [\n", "not YAML"),
         ("a: 1\n---\nb: 1\n", "one document a file"),
