@@ -112,10 +112,11 @@ def command(
 
 
 def processor(accelerator: str) -> list[str]:
-    # Two processors: unpacking and writing go side by side, and each is emulated in a thread of its own. Some kernels
-    # (Debian 13's) do not bear two emulated ones: DODAI_LAB_PROCESSORS=1.
+    # Emulated ones one by one: with two, QEMU 7.2 loses an interrupt of the timer now and then, and the kernel stands
+    # still until somebody resets the machine (Debian 12's), or falls over a null pointer (Debian 13's).
+    usual = min(2, os.cpu_count() or 1) if accelerator != "tcg" else 1
     asked = os.environ.get("DODAI_LAB_PROCESSORS", "")
-    count = ("-smp", asked if asked in ("1", "2", "4") else str(min(2, os.cpu_count() or 1)))
+    count = ("-smp", asked if asked in ("1", "2", "4") else str(usual))
     if accelerator != "tcg":
         return ["-accel", accelerator, "-cpu", "max,la57=off", *count]
     # Five-level page tables only make emulated memory accesses slower. With erms, kernel and libc copy memory by
