@@ -71,8 +71,8 @@ def test_all_stages_run_and_the_end_says_which_failed(monkeypatch, capsys):
 
 def test_fast_leaves_out_what_takes_minutes():
     names = [stage.name for stage in stages.chosen(fast=True, pytest_arguments=[])]
-    assert "tests on SQLite" in names
-    assert not {"tests on PostgreSQL", "lab", "browser"} & set(names)
+    assert {"tests on SQLite", "guarantees on SQLite"} <= set(names)
+    assert not {"tests on PostgreSQL", "guarantees on PostgreSQL", "lab", "browser"} & set(names)
 
 
 def test_arguments_of_pytest_run_just_pytest():

@@ -56,16 +56,28 @@ def _pytest(*arguments: str) -> tuple[str, ...]:
     return ("-m", "pytest", *arguments)
 
 
+def _on_sqlite(name: str, *arguments: str, is_beside: bool = False) -> Stage:
+    return Stage(name, _pytest("-m", "not lab and not browser", *arguments), 1800, is_beside=is_beside)
+
+
+def _on_postgres(name: str, *arguments: str) -> Stage:
+    command = _pytest("--only-database", *arguments)
+    return Stage(name, command, 1800, is_quick=False, is_beside=True, environment=on_postgres)
+
+
+GUARANTEES = "tests/guarantees"
+OTHERS = f"--ignore={GUARANTEES}"
 STAGES = (
     Stage("lint", ("-m", "ruff", "check", ".")),
     Stage("types", ("-m", "mypy")),
     Stage("layers", ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")),
     Stage("checks", ("manage.py", "check", "--fail-level", "WARNING")),
     Stage("migrations", ("manage.py", "makemigrations", "--check", "--dry-run")),
-    Stage("tests on SQLite", _pytest("-m", "not lab and not browser"), 1800),
-    Stage(
-        "tests on PostgreSQL", _pytest("--only-database"), 1800, is_quick=False, is_beside=True, environment=on_postgres
-    ),
+    # At once, as all four mostly wait; the guarantees take as long as all other tests together.
+    _on_sqlite("tests on SQLite", OTHERS),
+    _on_sqlite("guarantees on SQLite", GUARANTEES, is_beside=True),
+    _on_postgres("tests on PostgreSQL", OTHERS),
+    _on_postgres("guarantees on PostgreSQL", GUARANTEES),
     Stage("lab", _pytest("-m", "lab"), 2200, is_quick=False),
     Stage("browser", _pytest("-m", "browser"), 780, is_quick=False),
 )
