@@ -104,6 +104,7 @@ FORMS = (
     # allocations and the pool: installs/allocation/
     _("in the place of one that failed"),
     _("could not be given back: %(why)s"),
+    _("%(later)s came after %(what)s."),
     _("Failed: %(machines)s"),
     _("%(count)s more wanted: no machine of the type %(type)s is free for it."),
     _("Paused until %(time)s UTC: %(install)s of %(name)s failed (%(cause)s)."),

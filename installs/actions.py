@@ -9,6 +9,7 @@ from installs import again, caps, creating, digests, ending, plan
 from installs.lifecycle import ENDED, State
 from installs.models import Image, Install, WaveMachine
 from installs.plan import Plan
+from machines.lifecycle import State as MachineState
 from machines.models import Machine
 
 WHAT_WAS_APPROVED = ("disk", "image", "layout")
@@ -95,11 +96,23 @@ def _operate_again(install: Install, *, by: str) -> Install:
 
 
 def _plan(machine: Machine, image: Image, *, for_pool: bool) -> Plan:
-    """Who takes one from the pool has not decided about the data of others: a person who types its name has."""
     made = plan.for_install(machine, _locked(image))
-    if for_pool and machine.unerased:
-        made.problems.append(plan.unerased_words(machine))
+    if for_pool and (why := _not_for_pool(machine, made)):
+        made.problems.append(why)
     return made
+
+
+def _not_for_pool(machine: Machine, made: Plan) -> str:
+    """Why the pool must not have it, "" where it may. What asks for it chose it before it was locked, and has not
+    decided about the data of others, as a person has who types its name.
+    """
+    if machine.unerased:
+        return plan.unerased_words(machine)
+    if machine.state == MachineState.WARM:
+        return ""
+    if machine.state != MachineState.FREE or machine.owner or machine.cluster_id or machine.reservation:
+        return _("%(name)s is not free for the pool any more.") % {"name": machine.name}
+    return made.typed_because
 
 
 def _state(install: Install) -> str:

@@ -25,6 +25,7 @@ STOPPING_MAY_TAKE = timedelta(seconds=90)
 PORTS_MAY_TAKE = timedelta(minutes=5)  # each word to a switch takes seconds, and there may be many ports
 LOOK_AGAIN = timedelta(seconds=1)
 DETAIL_CHARACTERS = 8000
+IS_OFF = "The machine is off."
 LEFT_ALONE = ("identity", *untouchable.CAUSES)
 
 
@@ -75,7 +76,7 @@ def end(claim: Claim) -> None:
         return
     try:
         if claim.power.state() == Power.OFF:
-            _ended(claim, left_behind="The machine is off.")
+            _ended(claim, left_behind=IS_OFF)
             return
         claim.power.off()
     except NeedsOperator:

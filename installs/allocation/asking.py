@@ -43,11 +43,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What `asked` would get now; `digest` names exactly that."""
+    """What `asked` would get now; `digest` names exactly that. `plans` are the digests of those that may be wiped."""
 
     asked: Asked
     placement: Placement
     machines: dict[str, Machine]
+    plans: dict[str, str]
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -59,7 +60,8 @@ class Proposal:
         placed, asked = self.placement, self.asked
         wanted = [asked.type.pk, asked.image.pk, asked.cluster.pk, asked.count, asked.spares, asked.all_or_nothing]
         image = [asked.image.sha256, asked.image.method, asked.cluster.vlan_id, asked.owner]
-        return digests.digest({"list": [placed.warm, placed.cold, placed.spares], "way": wanted, "image": image})
+        plans = [self.plans[name] for name in (*placed.cold, *placed.spares)]
+        return digests.digest({"list": [placed.warm, placed.cold, placed.spares, plans], "way": wanted, "image": image})
 
 
 def propose(asked: Asked) -> Proposal:
@@ -124,22 +126,23 @@ def candidates(machines: Iterable[Machine], image: Image) -> list[Candidate]:
     ]  # fmt: skip
 
 
-def place(machines: dict[str, Machine], image: Image, wanted: Wanted) -> Placement:
+def place(machines: dict[str, Machine], image: Image, wanted: Wanted) -> tuple[Placement, dict[str, str]]:
     """As `allocate`, with the plans of those that would be installed: where one is impossible, another is taken.
 
-    So where a person would have to type the machine's name: its disk holds what Dodai never wrote.
+    So where a person would have to type the machine's name: its disk holds what Dodai never wrote. Beside it the
+    digests of these plans, by the names of their machines.
     """
     known = {each.name: each for each in candidates(machines.values(), image)}
-    asked: dict[str, str] = {}
+    plans: dict[str, str] = {}
     while True:
         placed = allocate(known.values(), wanted)
-        new = [name for name in (*placed.cold, *placed.spares) if name not in asked]
+        new = [name for name in (*placed.cold, *placed.spares) if name not in plans]
         if not new:
-            return placed
+            return placed, plans
         for name in new:
             made = plan.for_install(machines[name], image)
-            asked[name] = " ".join(made.problems) or made.typed_because
-            known[name] = replace(known[name], problem=asked[name])
+            plans[name] = made.digest
+            known[name] = replace(known[name], problem=" ".join(made.problems) or made.typed_because)
 
 
 def of_type(kind: MachineType):  # type: ignore[no-untyped-def]
@@ -151,8 +154,8 @@ def of_type(kind: MachineType):  # type: ignore[no-untyped-def]
 
 def _proposal(asked: Asked, machines: dict[str, Machine]) -> Proposal:
     wanted = Wanted(asked.type.name, WANTED, asked.count, asked.spares, asked.owner, asked.cluster.name)
-    placed = place(machines, asked.image, wanted)
-    return Proposal(asked, placed, machines, _problems(asked, placed))
+    placed, plans = place(machines, asked.image, wanted)
+    return Proposal(asked, placed, machines, plans, _problems(asked, placed))
 
 
 def _problems(asked: Asked, placed: Placement) -> list[str]:

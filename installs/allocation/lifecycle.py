@@ -34,7 +34,7 @@ class Part(TextChoices):
     READY = "ready", _("Ready")
     FAILED = "failed", _("Failed")
     LET_GO = "let_go", _("Not needed")
-    GIVEN_BACK = "given_back", _("Given back")  # it was ready, and is being released
+    GIVEN_BACK = "given_back", _("Given back")  # it was ready, and was released
 
 
 OPEN = frozenset({Part.HELD, Part.WORKING})

@@ -103,7 +103,7 @@ def _free(level: PoolLevel) -> list[Machine]:
     machines = {machine.name: machine for machine in asking.of_type(level.type).filter(state=State.FREE)}
     worn = {each.name for each in asking.candidates(machines.values(), level.image) if each.failures >= MOST_FAILURES}
     fit = {name: machine for name, machine in machines.items() if name not in worn}
-    placed = asking.place(fit, level.image, Wanted(level.type.name, asking.WANTED, 1))
+    placed, _plans = asking.place(fit, level.image, Wanted(level.type.name, asking.WANTED, 1))
     return [machines[name] for name in placed.cold]
 
 

@@ -2,7 +2,7 @@
 
 from django.utils.timezone import now
 
-from installs import actions, plan
+from installs import actions, ending, plan, written
 from installs.allocation import lifecycle
 from installs.allocation.lifecycle import Part
 from installs.models import Allocation, AllocationMachine, Install
@@ -54,9 +54,12 @@ def hand_over(part: AllocationMachine, pooled: Install) -> None:
 
 
 def end(part: AllocationMachine, state: Part, why: str = "") -> None:
-    """What became of it. A machine that its asker does not get belongs to nobody afterwards."""
-    if state != Part.READY:
-        _leave(part)
+    """What became of it. A machine that its asker does not get belongs to nobody afterwards.
+
+    A spare that nothing was done to is what it was before.
+    """
+    if state not in (Part.READY, Part.GIVEN_BACK):
+        _leave(part, is_member=part.state != Part.HELD)
     save(part, state=state, why=why, ended_at=now())
 
 
@@ -66,17 +69,24 @@ def save(part: AllocationMachine, **fields: object) -> None:
     part.save(update_fields=list(fields))
 
 
-def _leave(part: AllocationMachine) -> None:
-    """Unless somebody has it who came meanwhile."""
+def _leave(part: AllocationMachine, *, is_member: bool) -> None:
+    """Unless somebody has it who came meanwhile. What may be running keeps its address, which nobody else gets."""
     machine = Machine.objects.select_for_update(of=("self",), no_key=True).get(pk=part.machine_id)
     if machine.handled_by not in ("", str(part.allocation)):
         return
     machine.handled_by = ""
-    if machine.state not in (MachineState.IN_USE, MachineState.RELEASING):
-        addressing.join(machine, None)
+    if is_member and machine.state not in (MachineState.IN_USE, MachineState.RELEASING):
+        addressing.join(machine, None, kept=machine.interfaces.all() if _may_run(part.install) else ())
         machine.owner = ""
     machine.save(update_fields=MEMBERSHIP)
     doorbell.tell_pages(machine=machine.pk)
+
+
+def _may_run(install: Install | None) -> bool:
+    """Whether an OS that has its address may be up, now or at its next start."""
+    if install is None or install.left_behind.startswith(ending.IS_OFF):
+        return False
+    return install.method == "hand-over" or written.may_be_written(install)
 
 
 def _join(part: AllocationMachine) -> None:

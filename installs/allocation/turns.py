@@ -15,7 +15,7 @@ from installs.allocation import rows
 from installs.allocation.lifecycle import LIVE, Part, State
 from installs.lifecycle import ENDED
 from installs.lifecycle import State as InstallState
-from installs.models import Allocation, AllocationMachine
+from installs.models import Allocation, AllocationMachine, Install
 from machines.actions import Refused as MachineRefused
 from machines.lifecycle import State as MachineState
 from machines.models import Machine
@@ -76,8 +76,9 @@ def _has_news(allocation: Allocation, parts: list[AllocationMachine]) -> bool:
 
 
 def _cancel(allocation: Allocation) -> None:
-    """End what is under way."""
-    for part in allocation.machines.filter(state=Part.WORKING).select_related("install"):
+    """End what is under way, but for what gives machines back."""
+    working = allocation.machines.filter(state=Part.WORKING).exclude(install__method="release")
+    for part in working.select_related("install"):
         if part.install is not None:
             with suppress(actions.Refused):  # it is being ended, or has ended a moment ago
                 actions.cancel(part.install, by=str(allocation))
@@ -87,6 +88,9 @@ def _look_at(part: AllocationMachine, *, is_wanted: bool) -> None:
     """Store what came of its attempt, once that has ended."""
     install = part.install
     if install is None or install.state not in ENDED:
+        return
+    if install.method == "release":
+        rows.end(part, *_given_back(install))
         return
     if install.state == InstallState.INSTALLED:
         rows.end(part, Part.READY)
@@ -125,11 +129,25 @@ def _undo(allocation: Allocation, parts: list[AllocationMachine]) -> None:
 
 
 def _give_back(part: AllocationMachine) -> None:
+    """Once; and only what has been in no other hands since, as it may be somebody else's by now."""
+    install = part.install
+    if install is None or install.method == "release":
+        return
+    later = part.machine.installs.filter(pk__gt=install.pk).exclude(method__in=("inspect", "move")).first()
     try:
-        actions.start_operation(part.machine, "release", by=str(part.allocation))
-        rows.end(part, Part.GIVEN_BACK)
-    except actions.Refused as exc:  # it is in other hands already, or protected
+        if later is not None:
+            raise actions.Refused(f"{later} came after {install}.")
+        release = actions.start_operation(part.machine, "release", by=str(part.allocation))
+        rows.save(part, state=Part.WORKING, install=release)
+    except actions.Refused as exc:
         rows.save(part, why=f"could not be given back: {exc}")
+
+
+def _given_back(release: Install) -> tuple[Part, str]:
+    """What came of its release. Where the site keeps it, say, it stays whose it is."""
+    if release.state == InstallState.INSTALLED:
+        return Part.GIVEN_BACK, ""
+    return Part.READY, f"could not be given back: {release.error}"
 
 
 def _begin(part: AllocationMachine, why: str) -> bool:

@@ -12,9 +12,10 @@ from installs import actions
 from installs.allocation import asking
 from installs.allocation.lifecycle import Part
 from installs.models import Allocation, AllocationMachine, Install
+from machines import actions as machine_actions
 from machines import upkeep
 from machines.lifecycle import State
-from machines.models import Cluster, Interface, Machine, Site, Switch, Vlan
+from machines.models import Cluster, Disk, Interface, Machine, Site, Switch, Vlan
 from tests import pooling
 from tests.installs.test_races import at_once
 
@@ -137,6 +138,22 @@ def test_what_was_not_shown_is_not_taken(asked, fleet):
         asking.ask(asked, by="tester", approved=shown)
     assert not Allocation.objects.exists()
     asking.ask(asked, by="tester", approved=asking.propose(asked).digest)
+
+
+def test_of_a_machine_that_is_wiped_the_disk_and_all_that_is_done_were_shown(asked, fleet):
+    (machine,) = fleet(1)
+    wanted = replace(asked, count=1)
+    other = Disk.objects.create(machine=machine, serial="DATA", size_bytes=100 << 30, path="/dev/sdb")
+    shown = asking.propose(wanted).digest
+    machine_actions.choose_root_disk(other)
+    with pytest.raises(asking.Refused, match="look at the new one"):
+        asking.ask(wanted, by="tester", approved=shown)
+    shown = asking.propose(wanted).digest
+    wanted.image.first_boot_commands = "true"
+    wanted.image.save()
+    with pytest.raises(asking.Refused, match="look at the new one"):
+        asking.ask(wanted, by="tester", approved=shown)
+    assert asking.ask(wanted, by="tester", approved=asking.propose(wanted).digest)
 
 
 def test_a_cap_refuses_the_whole_and_takes_nothing(asked, fleet, settings):

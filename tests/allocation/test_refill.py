@@ -8,6 +8,7 @@ from django.utils.timezone import now
 from installs import actions
 from installs.allocation import pool, refill
 from installs.models import Install, PoolLevel
+from machines import upkeep
 from machines.models import Machine
 from tests import pooling
 from tests.allocation.test_asking import patient
@@ -139,6 +140,30 @@ def test_machines_of_somebody_are_left_alone(level, fleet, change):
     Machine.objects.update(**change)
     refill.take_all()
     assert live() == []
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda machine, cluster: upkeep.adopt_running(machine, system="Debian 9"),
+        lambda machine, cluster: upkeep.reserve(machine, owner="ada", until=None),
+        lambda machine, cluster: upkeep.choose_cluster(machine, cluster),
+    ],
+)
+def test_it_looks_again_at_a_machine_that_it_has_locked(level, fleet, cluster, monkeypatch, meanwhile):
+    """As if somebody had been quicker between the look at free machines and the lock of one."""
+    fleet(1)
+    begin = actions.start_install
+
+    def start_later(machine, *rest, **more):
+        meanwhile(machine, cluster)
+        return begin(machine, *rest, **more)
+
+    monkeypatch.setattr(actions, "start_install", start_later)
+    refill.take(level.pk)
+    assert not Install.objects.exists()
+    level.refresh_from_db()
+    assert "node1 is not free for the pool any more." in level.problem
 
 
 def test_a_retired_image_is_filled_no_more(level, fleet):

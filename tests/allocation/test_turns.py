@@ -7,7 +7,9 @@ import pytest
 from installs import actions
 from installs.allocation import asking, turns
 from installs.allocation.lifecycle import Part, State
-from installs.models import Allocation, AllocationMachine, Install
+from installs.models import Allocation, AllocationMachine, Event, Install, add_event
+from installs.releasing import erasing, release
+from machines import upkeep
 from machines.lifecycle import State as MachineState
 from machines.models import Interface, Machine
 from tests import manual, pooling
@@ -50,7 +52,7 @@ def test_a_spare_takes_the_place_of_one_that_failed(asked, fleet):
     fleet(3)
     allocation = asking.ask(replace(asked, spares=1, owner="ada"), by="tester")
     pooling.succeed(of("node1"))
-    pooling.fail(of("node2"))
+    pooling.fail(of("node2"), granted=False)
     assert turned(allocation).state == State.WORKING
     assert states_of(allocation)["node2"] == Part.FAILED
     failed, spare = Machine.objects.get(name="node2"), Machine.objects.get(name="node3")
@@ -119,9 +121,78 @@ def test_all_or_nothing_releases_what_was_ready(asked, fleet):
     pooling.succeed(of("node1"))
     turned(allocation)
     pooling.fail(of("node2"))
+    assert turned(allocation).state == State.UNDOING
+    assert states_of(allocation)["node1"] == Part.WORKING and of("node1").method == "release"
+    assert not of("node1").wanted_end, "what gives it back is not ended with the rest"
+    pooling.succeed(of("node1"))
     assert turned(allocation).state == State.FAILED
     assert states_of(allocation)["node1"] == Part.GIVEN_BACK
-    assert of("node1").method == "release" and Machine.objects.get(name="node1").state == MachineState.RELEASING
+    assert Machine.objects.get(name="node1").state == MachineState.RELEASING
+
+
+def test_what_the_site_keeps_is_not_given_back(asked, fleet):
+    fleet(2)
+    allocation = asking.ask(replace(asked, all_or_nothing=True, owner="ada"), by="ada")
+    pooling.succeed(of("node1"))
+    turned(allocation)
+    pooling.fail(of("node2"))
+    turned(allocation)
+    pooling.fail(of("node1"), cause="site-refused")
+    assert turned(allocation).state == State.FAILED
+    part, machine = allocation.machines.get(machine__name="node1"), Machine.objects.get(name="node1")
+    assert (part.state, part.why) == (Part.READY, "could not be given back: it was to fail")
+    assert (machine.state, machine.owner, machine.cluster) == (MachineState.IN_USE, "ada", asked.cluster)
+    assert machine.installs.filter(method="release").count() == 1
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_is_somebody_elses_by_now_is_not_given_back(asked, fleet, by_hand):
+    fleet(2)
+    first = asking.ask(replace(asked, all_or_nothing=True, owner="ada"), by="ada")
+    pooling.succeed(of("node1"))
+    turned(first)
+    machine = Machine.objects.get(name="node1")
+    if by_hand:
+        pooling.succeed(actions.start_install(machine, asked.image, by="bob"))
+    else:
+        pooling.succeed(release.release(machine, by="ada", keep_minutes=0))
+        pooling.succeed(erasing.erase(machine, by="ada"))
+        second = asking.ask(replace(asked, count=1, owner="bob"), by="bob")
+        pooling.succeed(of("node1"))
+        assert turned(second).state == State.DONE
+    asking.cancel(first, by="ada")
+    turned(first, 1)
+    pooling.fail(Install.objects.get(machine__name="node2"))
+    assert turned(first).state == State.CANCELLED
+    assert Machine.objects.get(name="node1").state == MachineState.IN_USE
+    assert "came after install" in first.machines.get(machine__name="node1").why
+
+
+def test_a_spare_that_was_a_member_before_stays_one(asked, fleet):
+    fleet(2)
+    spare = Machine.objects.get(name="node2")
+    upkeep.choose_cluster(spare, asked.cluster)
+    address = Interface.objects.get(machine=spare).address
+    assert address
+    allocation = asking.ask(replace(asked, count=1, spares=1), by="ada")
+    pooling.succeed(of("node1"))
+    assert turned(allocation).state == State.DONE
+    spare.refresh_from_db()
+    assert (spare.cluster, Interface.objects.get(machine=spare).address) == (asked.cluster, address)
+    assert nobody_is_held()
+
+
+def test_a_spare_does_not_get_the_address_of_a_system_that_was_left_running(asked, fleet):
+    """It was written and restarted itself, and its OS does not call in time. It is in no switch that Dodai moves."""
+    fleet(2)
+    allocation = asking.ask(replace(asked, count=1, spares=1), by="ada")
+    install, address = of("node1"), Interface.objects.get(machine__name="node1").address
+    install.boots.create(token_hash="x" * 64, mac="52:54:00:00:00:01")
+    add_event(install, Event.Kind.MACHINE, "install_reboot")
+    assert pooling.fail(install, cause="no-first-boot").left_behind == "The machine was left as it is."
+    turned(allocation)
+    assert of("node2") and Interface.objects.get(machine__name="node1").address == address
+    assert Interface.objects.get(machine__name="node2").address not in ("", address)
 
 
 def test_cancelling_ends_what_goes_on_and_keeps_what_is_ready(asked, fleet):
