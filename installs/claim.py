@@ -11,6 +11,7 @@ from django.utils.timezone import now
 
 from installs.lifecycle import State
 from installs.models import Event, Install, add_event
+from installs.rows import lock
 from machines import alive
 from machines.models import Machine
 from machines.power import PowerDriver, PowerRefused, driver_for
@@ -77,6 +78,10 @@ class Claim:
         return Install.objects.filter(
             touchable, pk=self.install.pk, owner=self.install.owner, fence=self.install.fence, state=self.install.state
         )
+
+    def lock(self) -> None:
+        """In a transaction: until it ends nobody stops the install, nor takes it over. Raises ClaimLost."""
+        self.check(lock(self.install.pk))
 
     def check(self, locked: Install) -> None:
         """Raises ClaimLost unless the locked row is still as it was claimed."""

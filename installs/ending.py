@@ -148,7 +148,7 @@ def _ports_are_back(claim: Claim) -> tuple[bool, str]:
         return True, ""
     claim.hold(PORTS_MAY_TAKE)
     try:
-        back.put_back(install)
+        back.put_back(install, check=claim.lock)
     except NetworkError as exc:
         may_help = not isinstance(exc, NetworkRefused) and install.give_up_at and install.give_up_at > now()
         return not may_help, f"Its switch ports could not be put back ({exc})."

@@ -8,12 +8,12 @@ What is about to be done is stored before, so that whoever comes after a killed 
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=90)  # more than the longest call of any driver, which renews it
 WAIT_SECONDS, LOOK_SECONDS = 5.0, 0.2
 LEFT_BEHIND = "Dodai was ended while it moved this port: read it, then move it again"
+NOT_SENT = "given up before anything was sent to the switch"
 
 _ENDED = {
     State.MOVED: PortMove.State.MOVED, State.ASKED: PortMove.State.ASKED, State.PUT_BACK: PortMove.State.PUT_BACK,
@@ -58,12 +59,14 @@ class MoveRefused(NetworkRefused):
 
 
 def move_cards(
-    wanted: Mapping[Interface, int | None], *, by: str, wait_seconds: float = WAIT_SECONDS
-) -> tuple[Move, ...]:
+    wanted: Mapping[Interface, int | None], *, by: str, wait_seconds: float = WAIT_SECONDS,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[Move, ...]:  # fmt: skip
     """Put the ports of these cards into these VLANs, all or none; None parks one. In the order of `wanted`.
 
     A move whose state is `asked` waits for an operator: call again with the same once `open_moves` has none left.
     Doing it again when all is done sends nothing. Raises SwitchBusy, MoveFailed (try again) or MoveRefused (do not).
+    `check` is called in the transaction that writes down what is about to be done; what it raises stops that.
     """
     cards = list(wanted)
     try:
@@ -71,7 +74,7 @@ def move_cards(
         with _held(switches, wait_seconds=wait_seconds) as hold:
             _note_left_behind(switches)
             asked = [_wanted(card, switches[card.switch_id], wanted[card]) for card in cards if card.switch_id]
-            rows = _write_down(cards, asked, by=by)
+            rows = _write_down(cards, asked, by=by, check=check)
             result = move(asked, mine=hold.mine, read=lambda moves: _write_before(rows, moves))
             _store(rows, result, cards)
     except (SwitchBusy, MoveFailed, MoveRefused):
@@ -121,6 +124,11 @@ def withdraw(machine_id: int) -> None:
     waiting = PortMove.objects.filter(interface__machine=machine_id, state=PortMove.State.ASKED)
     if waiting.update(state=PortMove.State.WITHDRAWN, ended_at=now()):
         doorbell.tell_pages(machine=machine_id)
+
+
+def stop_reading(*, by: str) -> None:
+    """Who has only read ports for this one until now moves none of them: see `_write_before`."""
+    _end_reading(PortMove.objects.filter(asked_by=by))
 
 
 def _answer(number: int, *, by: str, state: str, problem: str = "") -> PortMove:
@@ -178,9 +186,12 @@ def told(switch: Switch, port: str) -> int | None:
     return None if newest is None else int(newest)
 
 
-def _write_down(cards: Sequence[Interface], asked: Sequence[Wanted], *, by: str) -> list[PortMove]:
+def _write_down(
+    cards: Sequence[Interface], asked: Sequence[Wanted], *, by: str, check: Callable[[], None]
+) -> list[PortMove]:
     """Rows of what is about to be done; those of the same ports that wait for a person make way for them."""
     with transaction.atomic():
+        check()
         for card in cards:
             waiting = PortMove.objects.filter(switch=card.switch_id, port=card.switch_port)
             waiting.filter(state=PortMove.State.ASKED).update(state=PortMove.State.WITHDRAWN, ended_at=now())
@@ -197,10 +208,12 @@ def _saved(row: PortMove) -> PortMove:
 
 
 def _write_before(rows: Sequence[PortMove], moves: Sequence[Move]) -> None:
-    """So that whoever comes after a killed process can put them back."""
+    """So that whoever comes after a killed process can put them back. Raises NetworkError where one has come."""
     with transaction.atomic():
         for row, known in zip(rows, moves, strict=True):
-            PortMove.objects.filter(pk=row.pk).update(before=known.before)
+            still = PortMove.objects.filter(pk=row.pk, state=PortMove.State.READING)
+            if not still.update(state=PortMove.State.MOVING, before=known.before):
+                raise NetworkError(NOT_SENT)
 
 
 def _store(rows: Sequence[PortMove], result: Result, cards: Sequence[Interface]) -> None:
@@ -218,9 +231,15 @@ def _store(rows: Sequence[PortMove], result: Result, cards: Sequence[Interface])
 
 
 def _note_left_behind(switches: Mapping[int, Switch]) -> None:
-    """Who had the switch before was killed: nobody knows where those ports are."""
-    left = PortMove.objects.filter(switch__in=switches, state=PortMove.State.MOVING)
-    left.update(state=PortMove.State.ASTRAY, ended_at=now(), problem=LEFT_BEHIND)
+    """Who had the switch before was killed: nobody knows where those ports are, but for those it only read."""
+    left = PortMove.objects.filter(switch__in=switches)
+    _end_reading(left)
+    left.filter(state=PortMove.State.MOVING).update(state=PortMove.State.ASTRAY, ended_at=now(), problem=LEFT_BEHIND)
+
+
+def _end_reading(rows: QuerySet[PortMove]) -> None:
+    rows = rows.filter(state=PortMove.State.READING)
+    rows.update(state=PortMove.State.FAILED, ended_at=now(), problem=NOT_SENT)
 
 
 def _raise(result: Result) -> None:

@@ -68,6 +68,10 @@ class Work(Protocol):
         """Renew the claim for so long, before an effect that takes longer than a call to a BMC."""
         ...
 
+    def lock(self) -> None:
+        """In a transaction: the claim stays its own until that ends, and fails if it was lost."""
+        ...
+
     def note(self, text: str, *, name: str = "note") -> None:
         """An event of the history; `name` is for those that something asks for later."""
         ...

@@ -1,6 +1,6 @@
 """Puts ports back to where they were before an attempt, or a release, moved them: PortMove's rows know where."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from installs.models import Install
 from machines import cabling
@@ -13,19 +13,20 @@ Places = dict[Interface, int | None]
 
 
 def has_moved(install: Install) -> bool:
-    """Whether this attempt moved a port, or has asked people to."""
-    states = (*_WENT, PortMove.State.ASKED)
+    """Whether this attempt moved a port, is about to, or has asked people to."""
+    states = (*_WENT, PortMove.State.READING, PortMove.State.ASKED)
     return PortMove.objects.filter(asked_by=str(install), state__in=states).exists()
 
 
-def put_back(install: Install) -> None:
+def put_back(install: Install, *, check: Callable[[], None]) -> None:
     """Nobody is asked any more, and what this attempt moved is where it was. Raises NetworkError.
 
-    Where only people can move a port they are asked, and nobody waits for them.
+    Where only people can move a port they are asked, and nobody waits for them. `check` is that of `move_cards`.
     """
     _withdraw(install)
+    cabling.stop_reading(by=str(install))
     if places := places_before([install]):
-        cabling.move_cards(places, by=str(install))
+        cabling.move_cards(places, by=str(install), check=check)
 
 
 def places_before(installs: Iterable[Install]) -> Places:

@@ -37,7 +37,7 @@ def move(work: Work, places: Places) -> Outcome:
     _look_for_refusals(work, places)
     work.hold(timedelta(seconds=SWITCH_WAIT_SECONDS) + CALL_TAKES * (4 * len(places) + 1))
     try:
-        moves = cabling.move_cards(places, by=str(work.install), wait_seconds=SWITCH_WAIT_SECONDS)
+        moves = cabling.move_cards(places, by=str(work.install), wait_seconds=SWITCH_WAIT_SECONDS, check=work.lock)
     except cabling.SwitchBusy:
         return Again(BUSY_PAUSE)
     except NetworkRefused as exc:
@@ -130,6 +130,7 @@ def _forget_task(work: Work) -> None:
 
 
 def _try_again(work: Work, problem: NetworkError) -> Again:
+    work.hold(CALL_TAKES)  # whoever was stopped meanwhile says nothing
     work.install.tries += 1
     if work.install.tries >= TRIES:
         raise StepFailed(f"{_why(work, problem)} (tried {work.install.tries} times)", cause=CAUSE)

@@ -116,6 +116,7 @@ class PortMove(models.Model):
     """A port that is being moved, was moved, or waits for a person to move it. Written before anything is sent."""
 
     class State(models.TextChoices):
+        READING = "reading", _("under way")  # nothing is sent yet, and `before` says nothing
         MOVING = "moving", _("under way")
         ASKED = "asked", _("waits for an operator")
         MOVED = "moved", _("moved")
@@ -132,7 +133,7 @@ class PortMove(models.Model):
     before = models.PositiveSmallIntegerField(null=True, help_text="VLAN that was read before; null: none")
     vlan = models.PositiveSmallIntegerField(null=True, help_text="VLAN it was to go to; null: none")
     after = models.PositiveSmallIntegerField(null=True, help_text="VLAN that was read afterwards; null: none")
-    state = models.CharField(_("state"), max_length=10, choices=State, default=State.MOVING)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.READING)
     problem = models.CharField(max_length=500, blank=True)
     asked_by = models.CharField(max_length=150)
     asked_at = models.DateTimeField(default=now)
@@ -146,7 +147,9 @@ class PortMove(models.Model):
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(
-                fields=["switch", "port"], condition=Q(state__in=["moving", "asked"]), name="one_live_move_per_port"
+                fields=["switch", "port"],
+                condition=Q(state__in=["reading", "moving", "asked"]),
+                name="one_live_move_per_port",
             ),
         ]
 

@@ -120,7 +120,7 @@ class Operated(Round):
         self._check_recoveries()
 
     def _check_ports(self) -> None:
-        left = PortMove.objects.filter(interface__machine__in=self.machines, state__in=("moving", "asked"))
+        left = PortMove.objects.filter(interface__machine__in=self.machines, state__in=("reading", "moving", "asked"))
         assert not left.exists(), "a port is half-moved"
         held = Switch.objects.exclude(held_by="").count()
         assert held == 0, "a switch is still held"

@@ -135,6 +135,83 @@ def test_a_move_that_fails_leaves_all_as_it_was(used, clusters, faults):
     assert (machine.state, machine.cluster, machine.handled_by, where()) == ("in_use", clusters[0], "", HERE)
 
 
+def _killed_while_it_reads() -> None:
+    """A worker, before anything was sent; its lease is over."""
+
+    def killed(_port: str, _what: str) -> None:
+        raise KeyboardInterrupt
+
+    fake.listeners.append(killed)
+    flow.begin_next()
+    with pytest.raises(KeyboardInterrupt):
+        flow.run_due()
+    fake.listeners.clear()
+    Install.objects.update(lease_until=None)
+    assert (PortMove.objects.get().state, where()) == ("reading", HERE)
+
+
+def test_a_worker_that_was_killed_while_it_read_the_ports_parks_none(used, clusters):
+    install = releasing.move_to(used, clusters[1], by="ada")
+    _killed_while_it_reads()
+    actions.cancel(install, by="ada")
+    install, machine = done(install)
+    assert (install.state, machine.state, machine.cluster) == (State.CANCELLED, "in_use", clusters[0])
+    assert (where(), [what for _, what in fake.calls]) == (HERE, ["read"])
+    assert PortMove.objects.get().state == "failed", "nothing was sent"
+
+
+def test_the_same_where_the_step_is_done_again_before_it_is_cancelled(used, clusters):
+    install = releasing.move_to(used, clusters[1], by="ada")
+    _killed_while_it_reads()
+    flow.run_due()
+    assert where() == THERE
+    actions.cancel(install, by="ada")
+    install, machine = done(install)
+    assert (install.state, machine.cluster, where()) == (State.CANCELLED, clusters[0], HERE)
+    assert list(PortMove.objects.order_by("pk").values_list("state", "before")) == [
+        ("failed", None), ("moved", HERE), ("moved", THERE),
+    ]  # fmt: skip
+
+
+def _cancelled_and_ended(install: Install) -> None:
+    """By another worker, while the first one is at it."""
+    actions.cancel(install, by="ada")
+    run()
+    install.refresh_from_db()
+    assert (install.state, Machine.objects.get().handled_by) == (State.CANCELLED, "")
+
+
+def test_cancelled_while_the_switch_is_busy_no_port_is_moved_afterwards(used, clusters, monkeypatch):
+    install, take, asked = releasing.move_to(used, clusters[1], by="ada"), cabling._Hold.take, []
+
+    def busy_at_first(hold: object, number: int) -> bool:
+        asked.append(number)
+        if len(asked) > 1:
+            return take(hold, number)
+        _cancelled_and_ended(install)
+        return False
+
+    monkeypatch.setattr(cabling._Hold, "take", busy_at_first)
+    run()
+    assert (where(), fake.calls, PortMove.objects.count()) == (HERE, [], 0)
+    assert len(asked) == 2
+    assert Machine.objects.get().cluster == clusters[0]
+
+
+def test_cancelled_while_the_ports_are_read_none_is_moved_afterwards(used, clusters):
+    install = releasing.move_to(used, clusters[1], by="ada")
+
+    def cancelled(_port: str, _what: str) -> None:
+        fake.listeners.clear()
+        _cancelled_and_ended(install)
+
+    fake.listeners.append(cancelled)
+    run()
+    assert (where(), [what for _, what in fake.calls]) == (HERE, ["read"])
+    assert PortMove.objects.get().state == "failed"
+    assert not install.events.filter(name="port-error").exists(), "whoever was stopped says nothing"
+
+
 def test_two_ports_are_moved_or_none(used, tor, clusters):
     is_in(used, HERE, tor, "p2")
     fake.faults["tor port p2"] = ["refuses"]

@@ -311,6 +311,29 @@ def test_a_worker_that_was_killed_in_the_middle_of_a_move_has_said_where_the_por
     assert (ended(install).state, where()) == (State.CANCELLED, SERVICE)
 
 
+def test_an_inspection_after_a_worker_was_killed_while_it_read_leaves_the_only_card_where_it_was(
+    machine, server, tor, web
+):
+    cabled(machine, tor, only=True)
+    home_of(machine, web)
+    install = actions.start_inspection(machine, by="ada")
+
+    def killed(_port: str, _what: str) -> None:
+        raise KeyboardInterrupt
+
+    fake.listeners.append(killed)
+    flow.begin_next()
+    with pytest.raises(KeyboardInterrupt):
+        _work_on()
+    fake.listeners.clear()
+    assert put() == []
+    Install.objects.update(lease_until=None)
+    assert (ended(install).awaited, where()) == ("inspected", PROVISION)
+    server.boot()
+    server.say("inspected", installing.facts_of(machine, server.boot_id))
+    assert (ended(install).state, where()) == (State.INSTALLED, SERVICE)
+
+
 # By hand.
 
 

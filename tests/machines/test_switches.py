@@ -194,6 +194,44 @@ def test_what_a_killed_process_left_behind_is_named_once_its_time_is_over(tor):
     assert "ended while it moved" in PortMove.objects.get(state="astray").problem
 
 
+def test_of_what_a_killed_process_only_read_it_is_known_that_it_was_not_moved(tor):
+    put("p1", 1)
+    card = card_in(tor, "p1")
+
+    def killed(_port: str, _what: str) -> None:
+        raise KeyboardInterrupt
+
+    fake.listeners.append(killed)
+    with pytest.raises(KeyboardInterrupt):
+        cabling.move_cards({card: 210}, by="ada")
+    fake.listeners.clear()
+    cabling.move_cards({card: 210}, by="ada")
+    assert list(PortMove.objects.order_by("pk").values_list("state", "before", "problem")) == [
+        ("failed", None, cabling.NOT_SENT), ("moved", 1, ""),
+    ]  # fmt: skip
+
+
+def test_whose_move_was_given_up_while_it_read_sends_nothing(tor):
+    put("p1", 1)
+    card = card_in(tor, "p1")
+    fake.listeners.append(lambda _port, _what: cabling.stop_reading(by="ada"))
+    with pytest.raises(MoveFailed, match="given up before anything was sent"):
+        cabling.move_cards({card: 210}, by="ada")
+    assert [what for _, what in fake.calls] == ["read"]
+    assert PortMove.objects.get().state == "failed"
+
+
+def test_what_refuses_a_move_leaves_nothing_written_down(tor):
+    card = card_in(tor, "p1")
+
+    def refuse() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cabling.move_cards({card: 210}, by="ada", check=refuse)
+    assert (PortMove.objects.count(), Switch.objects.get().held_by) == (0, "")
+
+
 def test_no_lock_of_the_database_is_held_while_a_switch_is_talked_to(tor):
     put("p1", 1)
     card, seen = card_in(tor, "p1"), []
