@@ -39,7 +39,7 @@ def shared(machine: Machine) -> list[tuple[Disk, Machine]]:
 
 def has_none(machine: Machine) -> bool:
     """Whether its last inspection found no disk that stays in it, not even one without a number."""
-    if machine.inspected_at is None or "disks" not in machine.facts or _staying(machine):
+    if machine.inspected_at is None or machine.facts.get("disks") is None or _staying(machine):
         return False
     return all(disk.is_removable for disk in facts.parse(machine.facts).disks)
 
