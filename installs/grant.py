@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from installs import binding, ending, tokens
+from installs.erasing import planned
 from installs.lifecycle import State
 from installs.methods import METHODS
 from installs.models import Boot, Event, Install, add_alert, add_event
@@ -66,7 +67,9 @@ def ask(boot: Boot, facts: Facts, disk: FoundDisk | None) -> Granted | Refused |
 
 def _grant(install: Install, boot: Boot) -> Granted:
     if install.granted_at is None:
-        add_event(install, Event.Kind.MACHINE, "granted", text=f"May write disk {_names_of_disks(install.plan)}")
+        names = _names_of_disks(install.plan)
+        text = f"May write disk {names}" if names else "There is no disk in it, so there is nothing to erase."
+        add_event(install, Event.Kind.MACHINE, "granted", text=text)
         save(install, granted_at=now(), granted_boot_id=boot.boot_id)
     if install.image_id is None:
         return Granted("")
@@ -77,7 +80,9 @@ def _grant(install: Install, boot: Boot) -> Granted:
 
 
 def _names_of_disks(plan: dict[str, Any]) -> str:
-    return ", ".join(disk["serial"] or disk["wwn"] for disk in plan.get("disks") or [plan["disk"]])
+    """ "" where all disks are planned, and there is none."""
+    disks = plan["disks"] if "disks" in plan else [plan["disk"]]
+    return ", ".join(disk["serial"] or disk["wwn"] for disk in disks)
 
 
 def wrong_boot(install: Install, boot: Boot, facts: Facts) -> str:
@@ -94,7 +99,7 @@ def _difference(install: Install, facts: Facts, disk: FoundDisk | None) -> tuple
     if difference := machine_difference(install, facts):
         return difference
     if METHODS[install.method].writes_all_disks:
-        return _difference_of_all(install.plan["disks"], facts) or ("", "")
+        return _difference_of_all(install, facts) or ("", "")
     if disk is None:
         return "disk", "it names no disk"
     return _disk_difference(install.plan["disk"], facts, disk) or ("", "")
@@ -127,12 +132,15 @@ def identity_difference(machine: Machine, facts: Facts) -> tuple[str, str] | Non
     return None
 
 
-def _difference_of_all(planned: list[dict[str, Any]], facts: Facts) -> tuple[str, str] | None:
-    """Each disk of the plan is in the machine, once, and none but those: removable ones are nobody's concern."""
-    if not planned:
-        return "disk", "the plan names no disk"
+def _difference_of_all(install: Install, facts: Facts) -> tuple[str, str] | None:
+    """Each disk of the plan is in the machine, once, and none but those: removable ones are nobody's concern.
+
+    None of them is in another machine. A plan without disks is for a machine without disks.
+    """
+    if shared := planned.shared(install.machine):
+        return "disk", f"the disk {shared[0][0]} is in {shared[0][1]} as well"
     known: set[int] = set()
-    for disk in planned:
+    for disk in install.plan["disks"]:
         same = [at for at, found in enumerate(facts.disks) if _has_numbers_of(found, disk)]
         if len(same) != 1:
             return "disk", f"{len(same)} disks of this machine are the disk {disk['serial'] or disk['wwn']} of the plan"
@@ -146,19 +154,19 @@ def _difference_of_all(planned: list[dict[str, Any]], facts: Facts) -> tuple[str
     return None
 
 
-def _has_numbers_of(found: FoundDisk, planned: dict[str, Any]) -> bool:
-    return bool(planned["serial"] or planned["wwn"]) and all(
-        not planned[key] or getattr(found, key) == planned[key] for key in ("serial", "wwn")
+def _has_numbers_of(found: FoundDisk, disk: dict[str, Any]) -> bool:
+    return bool(disk["serial"] or disk["wwn"]) and all(
+        not disk[key] or getattr(found, key) == disk[key] for key in ("serial", "wwn")
     )
 
 
-def _disk_difference(planned: dict[str, object], facts: Facts, disk: FoundDisk) -> tuple[str, str] | None:
-    if not (planned["serial"] or planned["wwn"]):
+def _disk_difference(wanted: dict[str, object], facts: Facts, disk: FoundDisk) -> tuple[str, str] | None:
+    if not (wanted["serial"] or wanted["wwn"]):
         return "disk", "the plan names no serial number or WWN of a disk"
     for key in ("serial", "wwn", "size_bytes"):
         found = getattr(disk, key)
-        if planned[key] and found != planned[key]:
-            return "disk", f"the disk's {key.replace('_', ' ')} is {found or 'empty'}, the plan says {planned[key]}"
+        if wanted[key] and found != wanted[key]:
+            return "disk", f"the disk's {key.replace('_', ' ')} is {found or 'empty'}, the plan says {wanted[key]}"
     same = [d for d in facts.disks if (d.serial, d.wwn) == (disk.serial, disk.wwn)]
     if len(same) != 1:
         return "disk", f"{len(same)} disks of this machine have the serial number {disk.serial or disk.wwn}"

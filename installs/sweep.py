@@ -15,6 +15,7 @@ from installs.methods import METHODS
 from installs.models import BOOT_FLAG_LOST, Event, Install, add_event
 from installs.rows import lock, ring
 from machines.clock import boot_id, boot_seconds
+from machines.lifecycle import State as MachineState
 from machines.models import Beat, Machine, PowerCommand
 from machines.power.base import Power
 
@@ -87,11 +88,20 @@ def _move_deadlines(by: timedelta, stepped: timedelta, *, but_since: datetime) -
                 moved[column] = value + shift
         if moved:
             Install.objects.filter(pk=install.pk).update(**moved)
+    if stepped:
+        _move_erasures(stepped, but_since, moment)
     if by < timedelta():  # the wall clock went back: what was to come soon would else wait for it
         Install.objects.filter(lease_until__isnull=False).update(lease_until=F("lease_until") + by)
         Machine.objects.update(power_poll_at=F("power_poll_at") + by)
         PowerCommand.objects.filter(ended_at=None).update(again_at=F("again_at") + by, lease_until=None)
     logger.warning("deadlines moved by %s", by)
+
+
+def _move_erasures(by: timedelta, but_since: datetime, moment: datetime) -> None:
+    """The end of the time to undo, which begins as a release ends. It goes on while Dodai is down."""
+    fresh = Install.objects.filter(method="release", ended_at__range=(but_since, moment)).values("machine")
+    kept = Machine.objects.filter(state=MachineState.RELEASING, erase_at__isnull=False)
+    kept.exclude(pk__in=fresh).update(erase_at=F("erase_at") + by)
 
 
 def _length(install: Install, column: str) -> timedelta:

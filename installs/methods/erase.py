@@ -56,7 +56,11 @@ class Erase(RamdiskMethod, Operation):
     def _problems_of_disks(self, machine: Machine) -> list[str]:
         if not planned.disks_of(machine):
             words = _("No disk of %(name)s is known: undo its release, inspect it, and release it again.")
-            return [words % {"name": machine.name}]
+            return [] if planned.has_none(machine) else [words % {"name": machine.name}]
+        if shared := planned.shared(machine):
+            words = _("Disks of %(name)s are in other machines as well: %(disks)s. Unmap each from the machine that "
+                      "does not use it, and take it out of that one in the inventory or inspect it again.")  # fmt: skip
+            return [words % {"name": machine.name, "disks": ", ".join(f"{disk} ({other})" for disk, other in shared)}]
         unclear = ", ".join(str(disk) for disk in planned.unclear(machine))
         if not unclear:
             return []
@@ -98,7 +102,7 @@ class Erase(RamdiskMethod, Operation):
         return Next() if _was_released(work.machine) else ask_site(work, otherwise="keeps its data")
 
     def erase(self, work: Work) -> Outcome:
-        largest = max(disk["size_bytes"] for disk in work.install.plan["disks"])
+        largest = max((disk["size_bytes"] for disk in work.install.plan["disks"]), default=0)
         return WaitFor(SILENCE, cap=OVERHEAD + MOST_PASSES * timedelta(seconds=largest / SLOWEST_BYTES_PER_SECOND))
 
     def switch_off(self, work: Work) -> Outcome:

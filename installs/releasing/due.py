@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from installs import actions
+from installs import actions, sweep
 from installs.releasing import erasing
 from machines.lifecycle import State
 from machines.models import Machine
@@ -22,8 +22,9 @@ def erase_due() -> int:
 
     A machine that cannot be erased now stays released, and is looked at again after AGAIN_AFTER.
     """
-    began = 0
-    for machine in Machine.objects.filter(state=State.RELEASING, erase_at__lte=now(), handled_by=""):
+    began, moment = 0, now()
+    sweep.beat()  # a clock that was set forward before `moment` is noticed now, and ends no time to undo
+    for machine in Machine.objects.filter(state=State.RELEASING, erase_at__lte=moment, handled_by=""):
         with transaction.atomic():
             locked = Machine.objects.select_for_update(of=("self",), no_key=True)
             if locked.filter(pk=machine.pk, state=State.RELEASING, erase_at=machine.erase_at, handled_by="").exists():

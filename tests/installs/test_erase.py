@@ -15,8 +15,9 @@ from installs import actions, plan, sweep
 from installs.erasing import planned, records, report
 from installs.models import Erasure, Event, Install
 from installs.releasing import due, erasing
-from machines import upkeep
-from machines.models import Cluster, Disk, Machine
+from machines import actions as machine_actions
+from machines import facts, upkeep
+from machines.models import Beat, Cluster, Disk, Machine
 from machines.power import fake
 from machines.power.base import Power
 from tests import erased, installing
@@ -153,6 +154,125 @@ def test_what_stands_in_the_way_is_said_and_the_machine_stays(released, change, 
     assert Machine.objects.get().state == "releasing"
 
 
+LUN = {"serial": "LUN7", "wwn": "0x600508b1001c0007", "size_bytes": 1 << 40, "path": "/dev/sdb"}
+BARE = {"serial": "", "wwn": ""}
+
+
+def another(*, state: str = "in_use", **disk: object) -> Machine:
+    other = installing.make_machine("node2", number=2, state=state)
+    Disk.objects.create(machine=other, **LUN | {"seen_at": now()} | disk)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({}, {}),
+        ({}, {"serial": ""}),
+        ({}, {"wwn": "0X600508B1001C0007", "serial": "other"}),
+        ({"wwn": ""}, {}),
+        ({}, {"serial": "lun7", "wwn": ""}),
+        ({}, {"wwn": "as somebody wrote it", "seen_at": None}),
+    ],
+)
+@pytest.mark.parametrize("state", ["in_use", "free", "broken"])
+def test_a_disk_that_another_machine_has_as_well_is_not_erased(released, mine, theirs, state):
+    Disk.objects.create(machine=released, **LUN | mine)
+    another(state=state, **theirs)
+    with pytest.raises(actions.Refused, match=r"in other machines as well: LUN7 \(node2\)"):
+        erasing.erase(released, by="ann")
+    assert Machine.objects.get(pk=released.pk).state == "releasing"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (BARE | {"serial": "SN0001"}, BARE | {"serial": "SN0002"}),
+        (BARE | {"serial": "0123456789"}, BARE | {"serial": "0123456789"}),
+        ({"wwn": "0x0000000000000000"}, {"serial": "other", "wwn": "0x0000000000000000"}),
+        ({}, {"wwn": "0x600508b1001c0008"}),  # the serial number is that of the array
+    ],
+)
+def test_numbers_that_name_no_disk_make_none_the_same(released, mine, theirs):
+    Disk.objects.create(machine=released, **LUN | mine)
+    another(**theirs)
+    assert erasing.erase(released, by="ann")
+
+
+def test_a_disk_of_a_retired_machine_and_one_over_two_paths_are_nobody_elses(released):
+    Disk.objects.create(machine=released, **LUN)
+    Disk.objects.create(machine=released, **LUN | {"serial": "LUN7-B", "path": "/dev/sdc"})
+    another(state="retired")
+    assert erasing.erase(released, by="ann")
+
+
+NO_DISK = {"disks": []}
+
+
+@pytest.fixture
+def diskless(released) -> Machine:
+    """It ran from memory."""
+    released.disks.all().delete()
+    Machine.objects.update(image_name="live", facts=NO_DISK)
+    released.refresh_from_db()
+    return released
+
+
+def test_a_machine_without_disks_is_free_once_the_ramdisk_found_none(diskless, server, steps):
+    install = erasing.erase(diskless, by="ann")
+    steps()
+    assert server.boot()
+    server.say("install")
+    assert "DODAI_GRANTED=yes" in server.ask_grant()
+    assert "nothing to erase" in install.events.get(name="granted").text
+    assert server.say("deleted", {"disks": []}) == "applied"
+    assert to_its_end(install, steps).state == "installed"
+    diskless.refresh_from_db()
+    assert (diskless.state, diskless.owner, diskless.unerased) == ("free", "", False)
+    assert not Erasure.objects.exists()
+
+
+@pytest.mark.parametrize("disk", [UNKNOWN, UNKNOWN | {"serial": ""}])
+def test_a_machine_without_disks_in_which_the_ramdisk_finds_one_is_not_erased(diskless, server, steps, disk):
+    install = erasing.erase(diskless, by="ann")
+    steps()
+    assert server.boot()
+    server.say("install")
+    answer = server.ask_grant(disks=[disk])
+    assert "DODAI_GRANTED=no" in answer and "the disk /dev/sdx" in answer
+    assert to_its_end(install, steps).cause == "disk"
+    diskless.refresh_from_db()
+    assert (diskless.state, diskless.unerased) == ("broken", True)
+
+
+@pytest.mark.parametrize("told", [{}, {"disks": [UNKNOWN]}])
+def test_a_machine_without_disks_that_tells_of_others_is_not_erased(diskless, server, steps, told):
+    install = erasing.erase(diskless, by="ann")
+    steps()
+    assert server.boot()
+    server.say("install")
+    server.ask_grant()
+    server.say("deleted", told)
+    assert to_its_end(install, steps).cause == "not-erased"
+
+
+@pytest.mark.parametrize("facts", [{}, {"disks": [UNKNOWN]}, {"disks": [UNKNOWN | {"serial": ""}]}])
+def test_no_disk_in_the_inventory_is_no_proof_that_there_is_none(diskless, facts):
+    Machine.objects.update(facts=facts)
+    with pytest.raises(actions.Refused, match="No disk of node1 is known"):
+        erasing.erase(Machine.objects.get(), by="ann")
+
+
+def test_a_machine_without_disks_that_was_retired_and_brought_back_can_be_erased(diskless):
+    upkeep.mark_broken(diskless, by="ann", why="a fan")
+    upkeep.retire(Machine.objects.get())
+    found = facts.parse(installing.facts_of(diskless, ""))
+    machine_actions.apply_facts(upkeep.bring_back(Machine.objects.get()), found)
+    back = Machine.objects.get()
+    assert (back.state, back.unerased) == ("free", True)
+    assert erasing.erase(back, by="ann")
+
+
 SIZES = [4096, 8192, 12288, 5 * 4096 + 512, 1 << 20, (1 << 32) + 512, 20_000_000_000_000]
 
 
@@ -198,6 +318,13 @@ def test_other_disks_than_planned_get_no_grant(asked, released, server, steps, c
     assert (ended.cause, ended.granted_at) == ("disk", None)
     released.refresh_from_db()
     assert (released.state, released.unerased) == ("broken", True)
+
+
+def test_a_disk_that_another_machine_got_meanwhile_gets_no_grant(asked, released, server, steps):
+    another(serial=SECOND["serial"], wwn=SECOND["wwn"])
+    answer = server.ask_grant()
+    assert "DODAI_GRANTED=no" in answer and "the disk NVME1 is in node2 as well" in answer
+    assert to_its_end(asked, steps).granted_at is None
 
 
 def test_a_stick_that_somebody_left_in_it_is_nobodys_concern(asked, released, server):
@@ -516,3 +643,30 @@ def test_records_are_shown_as_valid_or_altered(granted, server, capsys):
     assert json.loads(line)["valid"] and json.loads(json.loads(line)["record"])["serial"] == "NVME1"
     call_command("erasures", limit=1)
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_step_of_the_clock_moves_the_end_of_the_time_to_undo(released, hours):
+    until, step = released.erase_at, timedelta(hours=hours)
+    sweep.beat()
+    Beat.objects.update(at=now() - step)  # the wall clock jumped, the boot clock did not
+    Machine.objects.update(erase_at=until - step)
+    assert due.erase_due() == 0
+    assert abs(Machine.objects.get().erase_at - until) < timedelta(seconds=10)
+
+
+def test_what_was_released_since_the_clock_was_stepped_keeps_its_time(released):
+    sweep.beat()
+    beat, until = Beat.objects.get(pk=sweep.WATCHDOG), released.erase_at
+    Beat.objects.update(at=beat.at - timedelta(hours=2))
+    Install.objects.create(machine=released, method="release", state="installed", ended_at=now())
+    sweep.beat()
+    assert Machine.objects.get().erase_at == until
+
+
+def test_the_time_to_undo_goes_on_while_dodai_is_down(released):
+    sweep.beat()
+    beat, until = Beat.objects.get(pk=sweep.WATCHDOG), released.erase_at
+    Beat.objects.update(at=beat.at - timedelta(hours=2), boot_seconds=beat.boot_seconds - 7200)
+    sweep.beat()
+    assert Machine.objects.get().erase_at == until

@@ -170,6 +170,11 @@ def test_a_secure_erase_that_fails_takes_its_word_off_again(room):
     assert room.called.count("--security-disable") == 2
 
 
+def test_a_machine_without_drives_reports_none(room):
+    assert room.run() == []
+    assert room.told == {"disks": []}
+
+
 def test_every_byte_is_written_over_to_the_last_one(room):
     path = room.drive("vda")
     assert room.one().said["method"] == "overwrite"

@@ -5,6 +5,7 @@ choose_disks() {
     local number=0 planned bytes
     ALL_BYTES=0
     while IFS= read -r planned; do
+        [[ -n $planned ]] || continue # of a machine without disks
         number=$((number + 1))
         HOME_OF_DISK=$WORK/disks/$number
         mkdir -p "$HOME_OF_DISK"
@@ -30,6 +31,7 @@ each_disk() {
     local folder
     set +m
     for folder in "$WORK"/disks/*; do
+        [[ -d $folder ]] || continue
         (take_disk "$folder" && "$1") || echo "$1: disk ${folder##*/} failed" &
     done
     wait
@@ -45,6 +47,7 @@ release_disks() {
     local folder
     cause=busy
     for folder in "$WORK"/disks/*; do
+        [[ -d $folder ]] || continue
         take_disk "$folder"
         release_disk
     done
@@ -136,6 +139,7 @@ erased_bytes() {
 report_disks() {
     local folder
     for folder in "$WORK"/disks/*; do
+        [[ -d $folder ]] || continue
         take_disk "$folder"
         touch "$folder/tried" "$folder/said"
         [[ -s $folder/outcome ]] || echo '{"method": ""}' >"$folder/outcome"
