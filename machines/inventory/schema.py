@@ -20,9 +20,7 @@ class Kind:
     section: str = ""
 
 
-SITE = Kind(
-    "site", Site, ("name", "provision_url", "image_url", "provision_vlan"), {"provision_vlan": "vlan"}, "sites"
-)
+SITE = Kind("site", Site, ("name", "provision_url", "image_url", "provision_vlan"), {"provision_vlan": "vlan"}, "sites")
 MACHINE_TYPE = Kind(
     "machine_type", MachineType, ("name", "boot_order", "local_boot", "kernel_args"), {}, "machine_types"
 )

@@ -8,7 +8,8 @@ from tests import installing, scenes
 from tests.browser.conftest import MODES
 
 FILE = "name,rack,owner,bmc_host,bmc_password,mac_1,switch_1\nnode1,R2,grace,10.0.0.9,s3cret,,\n" + "".join(
-    f"new-{n},R9,,10.0.1.{n},pw,52:54:00:00:09:{n:02x},tor-9\n" for n in range(1, 30)  # and their switch
+    f"new-{n},R9,,10.0.1.{n},pw,52:54:00:00:09:{n:02x},tor-9\n"
+    for n in range(1, 30)  # and their switch
 )
 WRONG = "name,cluster,mac_1\nnode1,none,zz\nBad Name,,52:54:00:00:00:01\n"
 
