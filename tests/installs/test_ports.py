@@ -141,9 +141,9 @@ def test_the_plan_warns_where_nobody_says_where_the_only_card_boots(machine, tor
     assert made.is_possible
 
 
-def test_of_the_pool_it_stays_where_dodai_reaches_it(machine, server, tor, web):
+def test_of_the_pool_it_stays_where_dodai_reaches_it(machine, server, tor):
     cabled(machine, tor, only=True)
-    home_of(machine, web)
+    home_of(machine, None)
     install = actions.start_install(machine, installing.make_image(), by="tester", for_pool=True)
     run()
     server.boot()
