@@ -123,6 +123,7 @@ def test_all_or_nothing_releases_what_was_ready(asked, fleet):
     pooling.fail(of("node2"))
     assert turned(allocation).state == State.UNDOING
     assert states_of(allocation)["node1"] == Part.WORKING and of("node1").method == "release"
+    turned(allocation)
     assert not of("node1").wanted_end, "what gives it back is not ended with the rest"
     pooling.succeed(of("node1"))
     assert turned(allocation).state == State.FAILED
