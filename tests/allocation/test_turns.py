@@ -183,17 +183,35 @@ def test_a_spare_that_was_a_member_before_stays_one(asked, fleet):
     assert nobody_is_held()
 
 
-def test_a_spare_does_not_get_the_address_of_a_system_that_was_left_running(asked, fleet):
-    """It was written and restarted itself, and its OS does not call in time. It is in no switch that Dodai moves."""
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_spare_does_not_get_the_address_of_a_system_that_was_left_running(asked, fleet, runs):
+    """It was written and restarted itself, and its OS does not call in time. It is in no switch that Dodai moves.
+
+    What did not ask for its restart is switched off first: its address is free.
+    """
     fleet(2)
     allocation = asking.ask(replace(asked, count=1, spares=1), by="ada")
     install, address = of("node1"), Interface.objects.get(machine__name="node1").address
     install.boots.create(token_hash="x" * 64, mac="52:54:00:00:00:01")
-    add_event(install, Event.Kind.MACHINE, "install_reboot")
-    assert pooling.fail(install, cause="no-first-boot").left_behind == "The machine was left as it is."
+    if runs:
+        add_event(install, Event.Kind.MACHINE, "install_reboot")
+    failed = pooling.fail(install, cause="no-first-boot")
+    assert failed.left_behind == ("The machine was left as it is." if runs else "The machine is off.")
     turned(allocation)
-    assert of("node2") and Interface.objects.get(machine__name="node1").address == address
-    assert Interface.objects.get(machine__name="node2").address not in ("", address)
+    assert of("node2") and Interface.objects.get(machine__name="node1").address == (address if runs else "")
+    taken = Interface.objects.get(machine__name="node2").address
+    assert taken and (taken != address) is runs
+
+
+def test_a_warm_machine_that_runs_on_keeps_the_address_that_was_written_into_it(asked, fleet):
+    (machine,) = fleet(1)
+    pooling.warm(machine, asked.image)
+    allocation = asking.ask(replace(asked, count=1), by="ada")
+    address = Interface.objects.get(machine=machine).address
+    Machine.objects.update(protected=True)  # so that it is not installed instead
+    pooling.fail(of("node1"))
+    assert turned(allocation).state == State.FAILED and nobody_is_held()
+    assert address and Interface.objects.get(machine=machine).address == address
 
 
 def test_cancelling_ends_what_goes_on_and_keeps_what_is_ready(asked, fleet):
