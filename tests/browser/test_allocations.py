@@ -13,6 +13,7 @@ from machines.models import Cluster, Interface, Machine, MachineType, PortMove, 
 from tests import installing, pooling
 from tests.browser.conftest import MODES
 from tests.browser.test_accessible import check
+from tests.browser.test_live import update
 
 
 @pytest.fixture
@@ -106,9 +107,26 @@ def test_who_was_faster_leads_to_another_plan(opened, asked, fleet):
     Machine.objects.filter(name="node1").update(reserved_for="bob")
     page.get_by_role("button", name="Install 2 machines").click()
     expect(page.locator(".flash.error")).to_contain_text("Other machines are free now")
+    update(page, fleet[0])
+    expect(page.locator(".flash.error")).to_be_visible()
     page.get_by_role("button", name="Install 2 machines").click()
     page.wait_for_url("**/allocations/*/")
     assert set(Install.objects.values_list("machine__name", flat=True)) == {"node2", "node3"}
+
+
+def test_a_level_that_is_refused_keeps_its_words_through_an_update(opened, asked, fleet):
+    page = opened("/pool/")
+    page.get_by_label("Machine type").select_option("m1")
+    page.get_by_label("Image").select_option("debian-12")
+    page.get_by_label("Warm machines").fill("201")
+    page.locator("#new-level form").evaluate("form => form.noValidate = true")
+    page.get_by_role("button", name="Keep them warm").click()
+    wrong = page.locator("#new-level .why")
+    expect(wrong).to_contain_text("200")
+    update(page, fleet[0])
+    expect(wrong).to_contain_text("200")
+    expect(page.get_by_label("Warm machines")).to_have_value("201")
+    assert not PoolLevel.objects.exists()
 
 
 def test_a_port_is_confirmed_where_it_is_shown(opened, fleet):

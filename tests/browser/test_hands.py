@@ -4,6 +4,7 @@ from playwright.sync_api import expect
 
 from machines.models import PowerCommand
 from tests import installing, scenes
+from tests.browser.test_live import update
 
 
 def test_typing_a_filter_asks_the_server_and_keeps_the_focus(opened):
@@ -73,10 +74,6 @@ def test_logging_in_and_out_by_hand(opened):
 def test_the_menu_of_a_phone_opens_and_stays_open_through_an_update(opened):
     machine = installing.make_machine()
     page = opened("/machines/", mode="phone")
-    page.wait_for_selector("#live[data-on='1']")
     page.click("#navbtn")
-    from machines import doorbell
-
-    with page.expect_response(lambda response: response.request.headers.get("dodai-fragment") == "1"):
-        doorbell._publish({"install": None, "machine": machine.pk})
+    update(page, machine)
     assert page.locator("#side").is_visible()

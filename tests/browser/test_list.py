@@ -6,9 +6,10 @@ from playwright.sync_api import expect
 
 from installs.models import Install
 from machines import actions as machine_actions
+from machines import doorbell
 from machines.models import Machine, PowerCommand
 from tests import installing, scenes
-from tests.browser.test_live import LIVE
+from tests.browser.test_live import LIVE, update
 
 CHOSEN = "#chosen-count"
 
@@ -95,8 +96,6 @@ def test_a_selection_survives_updates_pages_and_filters(opened):
 
 
 def test_who_is_in_use_is_counted_and_followed(opened):
-    from machines import doorbell
-
     machines = fleet(3)
     page = opened("/machines/")
     page.wait_for_selector(LIVE)
@@ -168,17 +167,12 @@ def test_many_are_installed_from_the_list(opened):
 
 
 def test_what_was_typed_stays_when_the_page_is_brought_up_to_date(opened):
-    from machines import doorbell
-
     machines = fleet(2)
     Machine.objects.update(state="in_use")
     image = installing.make_image()
     page = opened(f"/many/install/?image={image.pk}&machines={machines[0].pk},{machines[1].pk}")
-    page.wait_for_selector(LIVE)
     page.fill("#typed-names", "node01 no")
-    with page.expect_response(lambda response: response.request.headers.get("dodai-fragment") == "1"):
-        doorbell._publish({"install": None, "machine": machines[0].pk})
-    page.wait_for_timeout(200)
+    update(page, machines[0])
     assert page.input_value("#typed-names") == "node01 no"
     assert page.evaluate("document.activeElement.id") == "typed-names"
 

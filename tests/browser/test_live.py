@@ -5,11 +5,21 @@ from playwright.sync_api import expect
 from dodaiweb.asgi import application
 from installs.models import Image, Install
 from machines import actions as machine_actions
+from machines import doorbell
 from machines.models import Machine
 from machines.power.base import Power
 from tests import installing, scenes
 
 LIVE = "#live[data-on='1']"
+
+
+def update(page, machine: Machine) -> None:
+    """Tell the page of a change of the machine, and wait until it has taken it up."""
+    page.wait_for_selector(LIVE)
+    with page.expect_response(lambda answer: answer.request.headers.get("dodai-fragment") == "1") as answered:
+        doorbell._publish({"install": None, "machine": machine.pk})
+    assert answered.value.status == 200
+    page.wait_for_timeout(300)
 
 
 def mark(page) -> None:
@@ -152,7 +162,5 @@ def test_who_was_logged_out_is_led_to_the_login_page(opened):
     page = opened("/machines/node1/")
     page.wait_for_selector(LIVE)
     Session.objects.all().delete()
-    from machines import doorbell
-
     doorbell._publish({"install": None, "machine": machine.pk})
     page.wait_for_url("**/login/?next=/machines/node1/")

@@ -1,5 +1,6 @@
 """The write grant: who may write, on which disk, and how often."""
 
+import re
 import uuid
 
 import pytest
@@ -43,10 +44,15 @@ def test_the_same_boot_may_ask_again_and_gets_a_token_that_works(install, server
     assert server.finish_first_boot(again) == "applied"
 
 
+def but_time(answer: str) -> str:
+    """The answer without what is another in each second."""
+    return re.sub("^DODAI_TIME=.*\n", "", answer, flags=re.MULTILINE)
+
+
 def test_who_asks_again_is_told_the_same_so_that_no_late_request_voids_it(install, server):
     """A request that was long under way is answered last, when the machine holds the answer to the next one."""
-    heard = server.ask_grant()
-    assert server.ask_grant() == heard
+    heard, again = server.ask_grant(), server.ask_grant()
+    assert heard != but_time(heard) == but_time(again)
     assert server.finish_first_boot(heard) == "applied"
 
 
