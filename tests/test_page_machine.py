@@ -47,6 +47,18 @@ def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
     assert "Nobody entered where its cable goes" in shown(operator)
 
 
+def test_a_disk_says_what_is_on_it(operator, machine):
+    disk = machine.disks.get()
+    assert "Nothing found on it" in shown(operator)
+    Machine.objects.update(image_name="debian-12")
+    assert "debian-12 is installed" in shown(operator) and "Nothing found" not in shown(operator)
+    disk.signatures = [{"type": "ext4", "label": "root"}]
+    disk.save()
+    assert "debian-12 is installed · Carries ext4 “root”" in shown(operator)
+    machine.disks.update(signatures=[], seen_at=None)
+    assert "debian-12 is installed · Nobody has looked what is on it" in shown(operator)
+
+
 @pytest.fixture
 def asked(machine) -> PortMove:
     """Somebody is to move a port of this machine."""
