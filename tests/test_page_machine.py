@@ -49,6 +49,8 @@ def test_cards_say_speed_link_and_where_their_cable_goes(operator, machine):
 
 def test_a_disk_says_what_is_on_it(operator, machine):
     disk = machine.disks.get()
+    disk.seen_at = now()
+    disk.save()
     assert "Nothing found on it" in shown(operator)
     Machine.objects.update(image_name="debian-12")
     assert "debian-12 is installed" in shown(operator) and "Nothing found" not in shown(operator)
