@@ -48,6 +48,9 @@ FORMS = (
     _("plan %(digest)s"),
     _("install %(number)s"),
     _("%(name)s: the installer failed"),
+    # who asked, where no person did: installs/allocation/refill.py, releasing/due.py
+    _("the pool"),
+    _("the end of the time to undo"),
     # the boot and the write grant: installs/boot.py, grant.py
     _("%(mac)s asked how to boot and got the ramdisk"),
     _("The machine, or another one with its MAC, booted the ramdisk again."),

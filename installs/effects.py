@@ -1,10 +1,10 @@
-"""What attempts do to the rows of their machines. The caller has locked them, and saves COLUMNS."""
+"""What attempts do to the rows of their machines. The caller has locked them and saves COLUMNS."""
 
 from installs import written
 from installs.methods import METHODS
 from installs.methods.base import Operation
 from installs.models import Install
-from machines import lifecycle
+from machines import acting, lifecycle
 from machines.models import Machine
 
 COLUMNS = (
@@ -39,6 +39,12 @@ def failed(install: Install, machine: Machine) -> None:
             machine.image_name = ""
             # Its other disks may hold what is its owner's, whom nobody knows any more.
             machine.unerased = machine.unerased or install.plan["machine_was"] == lifecycle.State.IN_USE
+
+
+def save(install: Install, machine: Machine) -> None:
+    """Whose it was and in which cluster goes into its history as a change of who asked for the attempt."""
+    with acting.on_behalf_of(install.requested_by):
+        machine.save(update_fields=COLUMNS)
 
 
 def _after_failure(install: Install, machine: Machine) -> str:

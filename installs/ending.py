@@ -65,7 +65,7 @@ def finish(install: Install) -> None:
     outbox.note_end(install, Notice.Kind.INSTALLED)
     machine = _release(install)
     effects.finished(install, machine)
-    machine.save(update_fields=effects.COLUMNS)
+    effects.save(install, machine)
 
 
 def end(claim: Claim) -> None:
@@ -174,7 +174,7 @@ def _ended(claim: Claim, *, left_behind: str) -> None:
         )  # fmt: skip
         machine = _release(install)
         effects.failed(install, machine)
-        machine.save(update_fields=effects.COLUMNS)
+        effects.save(install, machine)
         keypair.forget(install)
         fallbacks.go_on(install, machine)
         outbox.note_end(install, Notice.Kind.CANCELLED if event == "end_cancelled" else Notice.Kind.FAILED)

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
 
+from dodaiweb.stored_words import told
 from machines.models import Bmc, Disk, Interface, Link, Machine
 from machines.models.history import ADDED, REMOVED, SECRETS
 
@@ -27,7 +28,7 @@ def changes_of(machine: Machine, limit: int = 20) -> list[Change]:
     for model in (Bmc, Interface, Link, Disk):
         rows += _newest(model.history.filter(machine_id=machine.pk), limit)
     rows.sort(key=lambda row: (row.history_date, row.history_id), reverse=True)
-    return [Change(row.history_date, row.history_by, words_of(row)) for row in rows[:limit]]
+    return [Change(row.history_date, told(row.history_by), words_of(row)) for row in rows[:limit]]
 
 
 def changes_of_any(thing: Any, limit: int = 20) -> list[Change]:
@@ -35,7 +36,7 @@ def changes_of_any(thing: Any, limit: int = 20) -> list[Change]:
     if isinstance(thing, Machine):
         return changes_of(thing, limit)
     rows = _newest(thing.history.filter(id=thing.pk), limit)
-    return [Change(row.history_date, row.history_by, words_of(row)) for row in rows]
+    return [Change(row.history_date, told(row.history_by), words_of(row)) for row in rows]
 
 
 def words_of(row: Any) -> str:

@@ -6,7 +6,7 @@ from installs import actions, ending, plan, written
 from installs.allocation import lifecycle
 from installs.allocation.lifecycle import Part
 from installs.models import Allocation, AllocationMachine, Install
-from machines import addressing, doorbell
+from machines import acting, addressing, doorbell
 from machines.lifecycle import State as MachineState
 from machines.models import Machine
 
@@ -78,7 +78,7 @@ def _leave(part: AllocationMachine, *, is_member: bool) -> None:
     if is_member and machine.state not in (MachineState.IN_USE, MachineState.RELEASING):
         addressing.join(machine, None, kept=machine.interfaces.all() if _may_run(part.install) else ())
         machine.owner = ""
-    machine.save(update_fields=MEMBERSHIP)
+    _save(part, machine)
     doorbell.tell_pages(machine=machine.pk)
 
 
@@ -97,4 +97,9 @@ def _join(part: AllocationMachine) -> None:
         machine.handled_by = ""
     addressing.join(machine, part.allocation.cluster)
     machine.owner = part.allocation.owner
-    machine.save(update_fields=MEMBERSHIP)
+    _save(part, machine)
+
+
+def _save(part: AllocationMachine, machine: Machine) -> None:
+    with acting.on_behalf_of(part.allocation.requested_by):
+        machine.save(update_fields=MEMBERSHIP)

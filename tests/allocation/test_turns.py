@@ -10,6 +10,7 @@ from installs.allocation.lifecycle import Part, State
 from installs.models import Allocation, AllocationMachine, Event, Install, add_event
 from installs.releasing import erasing, release
 from machines import upkeep
+from machines.history import changes_of
 from machines.lifecycle import State as MachineState
 from machines.models import Interface, Machine
 from tests import manual, pooling
@@ -58,6 +59,12 @@ def test_a_spare_takes_the_place_of_one_that_failed(asked, fleet):
     failed, spare = Machine.objects.get(name="node2"), Machine.objects.get(name="node3")
     assert (failed.cluster, failed.owner, failed.handled_by) == (None, "", "")
     assert not Interface.objects.get(machine=failed).address
+    cluster = asked.cluster
+    assert [row.words for row in changes_of(spare)] == [f"cluster nothing → {cluster}, owner nothing → ada"]
+    assert [(row.by, row.words) for row in changes_of(failed)] == [
+        ("tester", f"cluster {cluster} → nothing, owner ada → nothing"),
+        ("tester", f"cluster nothing → {cluster}, owner nothing → ada"),
+    ]
     assert (spare.cluster, spare.owner) == (asked.cluster, "ada")
     pooling.succeed(of("node3"))
     assert turned(allocation).state == State.DONE

@@ -17,6 +17,7 @@ from installs.models import Erasure, Event, Install
 from installs.releasing import due, erasing
 from machines import actions as machine_actions
 from machines import facts, upkeep
+from machines.history import changes_of
 from machines.models import Beat, Cluster, Disk, Machine
 from machines.power import fake
 from machines.power.base import Power
@@ -85,6 +86,9 @@ def test_a_released_machine_is_erased_and_free(granted, released, server, steps)
     assert (released.handled_by, released.erase_at, released.unerased) == ("", None, False)
     assert fake.states["node1"] == Power.OFF
     assert not [disk for disk in released.disks.all() if disk.signatures]
+    assert [(row.by, row.words) for row in changes_of(released)] == [
+        ("ann", "cluster web → nothing, owner ann → nothing")
+    ]
 
 
 def test_d11_no_machine_is_deleted_whose_disks_nobody_wiped(granted, released, server, steps):
