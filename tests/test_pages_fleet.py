@@ -65,7 +65,7 @@ def test_machines_that_failed_alike_are_one_line(operator):
     failures(1, "digest", first=6)
     said = text_of(operator.get("/"))
     assert "5 machines : fell silent" in said
-    assert "node5 , node4 , node3 and 2 more; installs, the last 0 s ago" in said
+    assert re.search(r"node5 , node4 , node3 and 2 more; installs, the last \d+ s ago", said)
     assert "Look at its console: the installer stopped speaking." in said
     html = operator.get("/").content.decode()
     assert 'href="/machines/?state=failed&amp;cause=silent"' in html
