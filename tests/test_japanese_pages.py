@@ -7,9 +7,9 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from installs.models import NoticeTarget
+from installs.models import Install, NoticeTarget
 from installs.notices import outbox
-from tests import scenes
+from tests import pooling, scenes
 
 pytestmark = pytest.mark.django_db
 ENGLISH = re.compile(r"[A-Za-z][a-z'-]+(?:[ ,]+[a-z'-]+)+|^[A-Z][a-z]{2,}$")
@@ -21,7 +21,7 @@ FACTS = re.compile(
     r"Supermicro|Intel Xeon|Silver|Micron|English|Dodai|Debian|Fan 3|fan 3 rattles|tar archive, zstd|ext4 file system|"
     r"^(name|bmc_driver|mac|disk_serial), .*|Connection refused|The image has the SHA-256 .*|Practice|Kea|Django|"
     r"Python|debian|practice|kobe|kyoto|storage|old-data|admin|viewer|operator|ada|grace|Webhook|Redfish|Kdump|Valkey|"
-    r"manage\.py [a-z-]+( [A-Za-z-]+)*"
+    r"manage\.py [a-z-]+( [A-Za-z-]+)*|it was to fail"
 )
 
 
@@ -92,8 +92,22 @@ def test_no_page_of_a_whole_fleet_speaks_english(japanese):
     assert left == {}
 
 
+def test_no_page_of_allocations_pool_and_networks_does(japanese):
+    with scenes.named_ramdisk():
+        asked = pooling.wanted()
+        pages = pooling.some_of_each(asked, pooling.cabled_fleet(asked))
+        pages += ["/installs/?inspections=1", "/machines/node8/"]
+        pages += [reverse("install", args=[install.pk]) for install in Install.objects.all()]
+        left = {path: english_in(japanese.get(path).content.decode()) for path in pages}
+    assert {path: found for path, found in left.items() if found} == {}
+
+
 def test_no_empty_page_does(japanese):
-    for path in ("/", "/machines/", "/installs/", "/images/", "/sightings/", "/notices/"):
+    paths = (
+        "/", "/machines/", "/installs/", "/images/", "/sightings/", "/notices/", "/allocations/", "/pool/", "/cabling/",
+        "/waves/", "/allocations/new/",
+    )  # fmt: skip
+    for path in paths:
         assert english_in(japanese.get(path).content.decode()) == []
 
 

@@ -11,6 +11,7 @@ from django.utils.timezone import localtime, now
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from dodaiweb.stored_words import told
 from installs import finding, overview
 from installs.attention import CAUSES
 from installs.models import Install
@@ -34,13 +35,15 @@ def installs(request: HttpRequest) -> HttpResponse:
     filters = finding.filters_from(request.GET)
     rows = finding.found(filters).select_related("machine__site", "image").defer(*overview.NOT_LISTED)
     page = Paginator(rows, INSTALLS_A_PAGE).get_page(request.GET.get("page"))
+    choices = finding.choices()
     return render(request, "installs/list.html", {
         "page": page,
         "rows": overview.rows_of(list(page.object_list), now=now()),
         "filters": filters,
         "states": finding.STATES,
         "counts": finding.counts(finding.matching(filters)),
-        "choices": finding.choices(),
+        "choices": choices,
+        "people": {name: told(name) for name in choices["people"]},
         "causes": CAUSES,
         "done_label": done_label,
     })  # fmt: skip

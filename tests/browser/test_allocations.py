@@ -1,6 +1,5 @@
 """Asking for machines, the pool, cabling and releases in a browser, and what a phone shows of them."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,7 @@ from playwright.sync_api import expect
 
 from installs.allocation import asking, turns
 from installs.models import Allocation, Install, PoolLevel
-from machines.models import Cluster, Interface, Machine, MachineType, PortMove, Switch, Vlan
+from machines.models import Machine, PortMove
 from tests import installing, pooling
 from tests.browser.conftest import MODES
 from tests.browser.test_accessible import check
@@ -18,62 +17,12 @@ from tests.browser.test_live import update
 
 @pytest.fixture
 def asked(site) -> asking.Asked:
-    vlan = Vlan.objects.create(vid=210, name="web")
-    cluster = Cluster.objects.create(
-        name="web", vlan=vlan, network="10.2.10.0/24", gateway="10.2.10.1", first_address="10.2.10.20"
-    )
-    return asking.Asked(MachineType.objects.create(name="m1"), installing.make_image("debian-12"), cluster, count=2)
+    return pooling.wanted()
 
 
 @pytest.fixture
 def fleet(asked) -> list[Machine]:
-    """Eight of the type, some in no state to be had, with cards in a switch."""
-    leaf = Switch.objects.create(name="leaf-3", vlans="210", ports="Ethernet1/1..48")
-    machines = []
-    for number in range(1, 9):
-        machine = installing.make_machine(f"node{number}", number=number, type=asked.type)
-        Interface.objects.create(
-            machine=machine, mac=f"52:54:00:00:01:{number:02x}", switch=leaf, switch_port=f"Ethernet1/{number}"
-        )
-        machines.append(machine)
-    Machine.objects.filter(name="node5").update(protected=True)
-    Machine.objects.filter(name="node6").update(state="in_use", cluster=asked.cluster, image_name="debian-12")
-    Machine.objects.filter(name="node7").update(
-        state="releasing", cluster=asked.cluster, erase_at=now() + timedelta(minutes=50)
-    )
-    leaf.read_report = [{"port": f"Ethernet1/{n}", "vlan": 1 if n == 6 else 210} for n in range(1, 12)]
-    leaf.read_at = now() - timedelta(minutes=4)
-    leaf.save()
-    PortMove.objects.create(
-        switch=leaf, port="Ethernet1/4", vlan=210, asked_by="ada", state="asked",
-        interface=Interface.objects.get(switch_port="Ethernet1/4"),
-    )  # fmt: skip
-    return machines
-
-
-def shown(asked: asking.Asked, **changes: object) -> str:
-    given = {
-        "type": asked.type.pk,
-        "image": asked.image.pk,
-        "cluster": asked.cluster.pk,
-        "count": asked.count,
-    } | changes
-    return "/allocations/new/?" + "&".join(f"{name}={value}" for name, value in given.items())
-
-
-def some_of_each(asked: asking.Asked, fleet: list[Machine]) -> list[str]:
-    """An allocation in which one machine failed and a spare came, and a level of the pool; the pages that show it."""
-    pooling.warm(fleet[7], asked.image)
-    PoolLevel.objects.create(type=asked.type, image=asked.image, level=3, problem="1 more wanted: no machine is free.")
-    made = asking.ask(replace(asked, count=3, spares=1, owner="ada"), by="bea")
-    pooling.fail(Install.objects.get(machine__name="node2"), cause="digest")
-    turns.take_all()
-    pooling.warm(Machine.objects.get(name="node4"), asked.image)
-    cluster = asked.cluster
-    return [
-        "/allocations/", f"/allocations/{made.pk}/", shown(asked, spares=2), "/allocations/new/", "/pool/", "/cabling/",
-        f"/vlans/{cluster.vlan_id}/", f"/clusters/{cluster.pk}/", "/machines/node7/", "/machines/node6/",
-    ]  # fmt: skip
+    return pooling.cabled_fleet(asked)
 
 
 def test_from_the_form_to_the_last_machine(opened, asked, fleet):
@@ -102,7 +51,7 @@ def test_from_the_form_to_the_last_machine(opened, asked, fleet):
 
 
 def test_who_was_faster_leads_to_another_plan(opened, asked, fleet):
-    page = opened(shown(asked))
+    page = opened(pooling.address_of(asked))
     expect(page.locator("#mnode1, tbody tr").first).to_contain_text("node1")
     Machine.objects.filter(name="node1").update(reserved_for="bob")
     page.get_by_role("button", name="Install 2 machines").click()
@@ -150,7 +99,7 @@ def test_a_machine_is_released_by_its_name(opened, fleet):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_they_are_accessible(opened, axe, asked, fleet, mode):
-    paths = some_of_each(asked, fleet)
+    paths = pooling.some_of_each(asked, fleet)
     page = opened(group="admin", mode=mode)
     assert check(page, axe, paths) == []
     page.goto("/machines/node6/")
