@@ -186,6 +186,7 @@ def _take(proposal: Proposal, *, by: str) -> Allocation:
         part = AllocationMachine.objects.create(
             allocation=allocation, machine=machine, position=position, was_warm=name in placed.warm,
             is_spare=name in placed.spares, state=Part.HELD if name in placed.spares else Part.WORKING,
+            was_member=machine.cluster_id == asked.cluster.pk, was_owned=bool(machine.owner),
         )  # fmt: skip
         if part.is_spare:
             rows.hold(machine, allocation)

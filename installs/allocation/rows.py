@@ -54,10 +54,7 @@ def hand_over(part: AllocationMachine, pooled: Install) -> None:
 
 
 def end(part: AllocationMachine, state: Part, why: str = "") -> None:
-    """What became of it. A machine that its asker does not get belongs to nobody afterwards.
-
-    A spare that nothing was done to is what it was before.
-    """
+    """What became of it. A machine that its asker does not get is in the cluster, and has the owner, of before."""
     if state not in (Part.READY, Part.GIVEN_BACK):
         _leave(part, is_member=part.state != Part.HELD)
     save(part, state=state, why=why, ended_at=now())
@@ -76,8 +73,10 @@ def _leave(part: AllocationMachine, *, is_member: bool) -> None:
         return
     machine.handled_by = ""
     if is_member and machine.state not in (MachineState.IN_USE, MachineState.RELEASING):
-        addressing.join(machine, None, kept=machine.interfaces.all() if _may_run(part.install) else ())
-        machine.owner = ""
+        if not part.was_member:  # else its ports are still in the cluster's VLAN
+            addressing.join(machine, None, kept=machine.interfaces.all() if _may_run(part.install) else ())
+        if not part.was_owned:
+            machine.owner = ""
     _save(part, machine)
     doorbell.tell_pages(machine=machine.pk)
 

@@ -51,6 +51,8 @@ class AllocationMachine(models.Model):
     position = models.PositiveSmallIntegerField()
     was_warm = models.BooleanField(default=False)
     is_spare = models.BooleanField(default=False)
+    was_member = models.BooleanField(default=False, help_text="Of the cluster, before it was asked for")
+    was_owned = models.BooleanField(default=False, help_text="By the owner, before it was asked for")
     state = models.CharField(max_length=10, choices=Part, default=Part.HELD)
     install = models.ForeignKey(
         Install, models.PROTECT, null=True, related_name="+", help_text="The newest of its attempts"

@@ -9,7 +9,7 @@ from installs.allocation import asking, turns
 from installs.allocation.lifecycle import Part, State
 from installs.models import Allocation, AllocationMachine, Event, Install, add_event
 from installs.releasing import erasing, release
-from machines import upkeep
+from machines import addressing, upkeep
 from machines.history import changes_of
 from machines.lifecycle import State as MachineState
 from machines.models import Interface, Machine
@@ -69,6 +69,24 @@ def test_a_spare_takes_the_place_of_one_that_failed(asked, fleet):
     pooling.succeed(of("node3"))
     assert turned(allocation).state == State.DONE
     assert "node2 (silent: it was to fail)" in allocation.why_ended
+
+
+def test_a_free_member_of_the_cluster_is_one_afterwards_as_its_ports_are_still_there(asked, fleet):
+    fleet(2)
+    member = Machine.objects.get(name="node1")
+    addressing.join(member, asked.cluster)
+    member.owner = "ada"
+    member.save()
+    address = Interface.objects.get(machine=member).address
+    allocation = asking.ask(replace(asked, owner="ada"), by="tester")
+    for name in ("node1", "node2"):
+        pooling.fail(of(name), granted=False)
+    assert turned(allocation).state == State.FAILED and nobody_is_held()
+    member, other = Machine.objects.order_by("name")
+    assert (member.cluster, member.owner, member.state) == (asked.cluster, "ada", "free")
+    assert Interface.objects.get(machine=member).address == address
+    assert (other.cluster, other.owner) == (None, "")
+    assert not Interface.objects.get(machine=other).address
 
 
 def test_without_a_spare_it_falls_short(asked, fleet):
