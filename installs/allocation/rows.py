@@ -1,11 +1,14 @@
 """Writes the rows of allocations. Everything that changes one goes through here, on locked rows."""
 
+from collections.abc import Iterator
+
 from django.utils.timezone import now
 
 from installs import actions, ending, plan, written
 from installs.allocation import lifecycle
 from installs.allocation.lifecycle import Part
 from installs.models import Allocation, AllocationMachine, Install
+from installs.ports import back
 from machines import acting, addressing, doorbell
 from machines.lifecycle import State as MachineState
 from machines.models import Machine
@@ -67,18 +70,30 @@ def save(part: AllocationMachine, **fields: object) -> None:
 
 
 def _leave(part: AllocationMachine, *, is_member: bool) -> None:
-    """Unless somebody has it who came meanwhile. What may be running keeps its address, which nobody else gets."""
+    """Unless somebody has it who came meanwhile. What may be running keeps its address, which nobody else gets.
+
+    Whose ports are still in the cluster's VLAN, as they were before or could not be put back, stays in the cluster:
+    it can be moved out, and no other cluster gets it.
+    """
     machine = Machine.objects.select_for_update(of=("self",), no_key=True).get(pk=part.machine_id)
     if machine.handled_by not in ("", str(part.allocation)):
         return
     machine.handled_by = ""
     if is_member and machine.state not in (MachineState.IN_USE, MachineState.RELEASING):
-        if not part.was_member:  # else its ports are still in the cluster's VLAN
+        if not part.was_member and not any(map(back.could_not, _attempts(part))):
             addressing.join(machine, None, kept=machine.interfaces.all() if _may_run(part.install) else ())
         if not part.was_owned:
             machine.owner = ""
     _save(part, machine)
     doorbell.tell_pages(machine=machine.pk)
+
+
+def _attempts(part: AllocationMachine) -> Iterator[Install]:
+    """Each began where the one before it had failed."""
+    install = part.install
+    while install:
+        yield install
+        install = install.retry_of
 
 
 def _may_run(install: Install | None) -> bool:

@@ -40,16 +40,28 @@ def places_before(installs: Iterable[Install]) -> Places:
     return places
 
 
+def could_not(install: Install) -> bool:
+    """Whether a port that this attempt moved is not where it was before, and nobody is asked to put it there."""
+    first: dict[str, PortMove] = {}
+    for port, row in _moves(install):
+        first.setdefault(port, row)
+    is_asked = any(row.asked_by == str(install) for row in cabling.open_moves(install.machine_id))
+    return not is_asked and any(row.after != first[port].before for port, row in dict(_moves(install)).items())
+
+
 def where_they_are(install: Install) -> str:
     """What was read last of the ports that this attempt moved."""
-    last = {}
-    for row in PortMove.objects.filter(asked_by=str(install), state__in=_WENT).select_related("switch").order_by("pk"):
-        last[f"{row.switch} port {row.port}"] = row
     words = (
         f"{port} {'may be' if row.state == PortMove.State.ASTRAY else 'is'} in {place(row.after)}"
-        for port, row in last.items()
+        for port, row in dict(_moves(install)).items()
     )
     return ", ".join(words)
+
+
+def _moves(install: Install) -> list[tuple[str, PortMove]]:
+    """Ports that it moved, with the row of each move, in their order."""
+    rows = PortMove.objects.filter(asked_by=str(install), state__in=_WENT).select_related("switch").order_by("pk")
+    return [(f"{row.switch} port {row.port}", row) for row in rows]
 
 
 def _withdraw(install: Install) -> None:

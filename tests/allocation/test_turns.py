@@ -1,10 +1,12 @@
 """What becomes of an allocation while its machines are installed or handed over."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from django.utils.timezone import now
 
-from installs import actions
+from installs import actions, flow
 from installs.allocation import asking, turns
 from installs.allocation.lifecycle import Part, State
 from installs.models import Allocation, AllocationMachine, Event, Install, add_event
@@ -12,7 +14,8 @@ from installs.releasing import erasing, release
 from machines import addressing, upkeep
 from machines.history import changes_of
 from machines.lifecycle import State as MachineState
-from machines.models import Interface, Machine
+from machines.models import Interface, Machine, Switch, Vlan
+from machines.network import fake
 from tests import manual, pooling
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +90,51 @@ def test_a_free_member_of_the_cluster_is_one_afterwards_as_its_ports_are_still_t
     assert Interface.objects.get(machine=member).address == address
     assert (other.cluster, other.owner) == (None, "")
     assert not Interface.objects.get(machine=other).address
+
+
+@pytest.fixture
+def port(fleet) -> Iterator[str]:
+    """Of node1, on a switch that Dodai moves ports on; it is in quarantine."""
+    (machine,) = fleet(1)
+    quarantine = Vlan.objects.create(vid=999, name="quarantine")
+    tor = Switch.objects.create(name="tor", driver="fake", vlans="210", ports="p1", quarantine=quarantine)
+    Interface.objects.create(machine=machine, mac="52:54:00:0f:00:01", switch=tor, switch_port="p1")
+    fake.vlans["tor port p1"] = 999
+    yield "tor port p1"
+    fake.forget()
+
+
+def work() -> None:
+    flow.begin_next()
+    for _ in range(30):
+        Install.objects.filter(look_again_at__isnull=False).update(look_again_at=now())
+        if not flow.run_due():
+            return
+
+
+@pytest.mark.parametrize("what", ["refuses", "protected", "nothing"])
+def test_whose_port_cannot_be_moved_back_stays_in_the_cluster(asked, port, what):
+    allocation = asking.ask(replace(asked, count=1, owner="ada"), by="tester")
+    work()
+    assert fake.vlans[port] == 210
+    if what == "protected":
+        Machine.objects.update(protected=True)
+    else:
+        fake.faults[port] = ["refuses"] if what == "refuses" else []
+    actions.cancel(of("node1"), by="ada")
+    work()
+    assert turned(allocation).state == State.FAILED and nobody_is_held()
+    machine = Machine.objects.get()
+    assert (machine.state, machine.owner) == ("free", "")
+    if what == "nothing":
+        assert (machine.cluster, fake.vlans[port]) == (None, 999)
+        return
+    assert (machine.cluster, fake.vlans[port]) == (asked.cluster, 210)
+    fake.faults.clear()
+    Machine.objects.update(protected=False)
+    release.move_to(machine, None, by="ada")
+    work()
+    assert (Machine.objects.get().cluster, fake.vlans[port]) == (None, 999)
 
 
 def test_without_a_spare_it_falls_short(asked, fleet):
