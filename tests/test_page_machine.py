@@ -5,8 +5,11 @@ from datetime import timedelta
 
 import pytest
 from django.utils.timezone import now
+from django.utils.translation import override
 
 from machines import cabling
+from machines.acting import on_behalf_of
+from machines.history import changes_of
 from machines.models import Cluster, Interface, Machine, PortMove, Switch
 from tests import installing, scenes
 from tests.test_pages_content import text_of
@@ -59,6 +62,15 @@ def test_a_disk_says_what_is_on_it(operator, machine):
     assert "debian-12 is installed · Carries ext4 “root”" in shown(operator)
     machine.disks.update(signatures=[], seen_at=None)
     assert "debian-12 is installed · Nobody has looked what is on it" in shown(operator)
+
+
+def test_who_changed_it_is_said_in_the_readers_language_where_no_person_did(machine):
+    with on_behalf_of("the end of the time to undo"):
+        machine.owner = "ada"
+        machine.save()
+    assert [change.by for change in changes_of(machine)] == ["the end of the time to undo"]
+    with override("ja"):
+        assert [change.by for change in changes_of(machine)] == ["取り消し期限の終了"]
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from django.utils.timezone import now
 
-from installs import actions, flow
+from installs import actions
 from installs.allocation import asking, turns
 from installs.allocation.lifecycle import Part, State
 from installs.models import Allocation, AllocationMachine, Event, Install, add_event
@@ -17,6 +16,7 @@ from machines.lifecycle import State as MachineState
 from machines.models import Interface, Machine, Switch, Vlan
 from machines.network import fake
 from tests import manual, pooling
+from tests.installing import run
 
 pytestmark = pytest.mark.django_db
 
@@ -104,25 +104,17 @@ def port(fleet) -> Iterator[str]:
     fake.forget()
 
 
-def work() -> None:
-    flow.begin_next()
-    for _ in range(30):
-        Install.objects.filter(look_again_at__isnull=False).update(look_again_at=now())
-        if not flow.run_due():
-            return
-
-
 @pytest.mark.parametrize("what", ["refuses", "protected", "nothing"])
 def test_whose_port_cannot_be_moved_back_stays_in_the_cluster(asked, port, what):
     allocation = asking.ask(replace(asked, count=1, owner="ada"), by="tester")
-    work()
+    run()
     assert fake.vlans[port] == 210
     if what == "protected":
         Machine.objects.update(protected=True)
     else:
         fake.faults[port] = ["refuses"] if what == "refuses" else []
     actions.cancel(of("node1"), by="ada")
-    work()
+    run()
     assert turned(allocation).state == State.FAILED and nobody_is_held()
     machine = Machine.objects.get()
     assert (machine.state, machine.owner) == ("free", "")
@@ -133,7 +125,7 @@ def test_whose_port_cannot_be_moved_back_stays_in_the_cluster(asked, port, what)
     fake.faults.clear()
     Machine.objects.update(protected=False)
     release.move_to(machine, None, by="ada")
-    work()
+    run()
     assert (Machine.objects.get().cluster, fake.vlans[port]) == (None, 999)
 
 

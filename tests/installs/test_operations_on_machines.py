@@ -23,6 +23,7 @@ from machines.network import fake
 from machines.power import fake as fake_power_driver
 from machines.power.base import Power
 from tests import installing, ssh_machine
+from tests.installing import run
 
 HERE, THERE, QUARANTINE, PROVISION = 210, 211, 999, 100
 OWNER = f"{ssh_machine.key_pair()[1]} owner"
@@ -69,15 +70,6 @@ def used(machine, tor, clusters) -> Machine:
 
 def where(port: str = "p1") -> int | None:
     return fake.vlans[f"tor port {port}"]
-
-
-def run() -> None:
-    """Like workers for whom no pause is long. Who waits for a person never ends: some turns are enough."""
-    flow.begin_next()
-    for _ in range(40):
-        Install.objects.filter(look_again_at__isnull=False).update(look_again_at=now())
-        if not flow.run_due():
-            return
 
 
 def done(install: Install) -> tuple[Install, Machine]:

@@ -13,6 +13,7 @@ from machines import cabling
 from machines.models import Cluster, Interface, PortMove, Site, Switch, Vlan
 from machines.network import fake
 from tests import installing
+from tests.installing import run
 
 SERVICE, PROVISION, CLUSTER, QUARANTINE = 1, 100, 210, 999
 
@@ -48,15 +49,6 @@ def where(port: str = "p1") -> int | None:
 def put() -> list[str]:
     """What the switch was told, in order."""
     return [what for port, what in fake.calls if what != "read"]
-
-
-def run() -> None:
-    """Like workers for whom no pause is long. Who waits for a person never ends: some turns are enough."""
-    flow.begin_next()
-    for _ in range(30):
-        Install.objects.filter(look_again_at__isnull=False).update(look_again_at=now())
-        if not flow.run_due():
-            return
 
 
 def install_it(machine, server, **said) -> Install:
