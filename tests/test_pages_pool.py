@@ -77,6 +77,12 @@ def test_how_long_hand_overs_took_stands_at_their_level(operator, fleet, level, 
     assert "None was handed over yet." in second
 
 
+def test_a_single_hand_over_is_said_as_one(operator, fleet, level, image):  # noqa: F811
+    (one,) = fleet(1)
+    handed_over(one, pooling.warm(one, image), 2.0)
+    assert "The last hand-over took 2.0 s." in text_of(operator.get("/pool/"))
+
+
 def test_only_the_last_ten_count(operator, fleet, level, image):  # noqa: F811
     (one,) = fleet(1)
     pooled = pooling.warm(one, image)
